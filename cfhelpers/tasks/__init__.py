@@ -1,0 +1,54 @@
+"""Tasks by name: dialogue facts, text domains and classification, in the three profiles."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from cfhelpers.tasks.task import Task
+
+__all__ = ["TASK_NAMES", "Task", "make_task"]
+
+# Each module has a function make(name, profile, *, seed, size) -> Task.
+_MODULES = {
+    "persona": "cfhelpers.tasks.facts",
+    "workplace": "cfhelpers.tasks.facts",
+    "knowledge": "cfhelpers.tasks.knowledge",
+    "wikitext": "cfhelpers.tasks.domains",
+    "dialogue": "cfhelpers.tasks.domains",
+    "news": "cfhelpers.tasks.domains",
+    "reviews": "cfhelpers.tasks.domains",
+    "sst2": "cfhelpers.tasks.sentiment",
+    "mnli": "cfhelpers.tasks.inference",
+    "imdb": "cfhelpers.tasks.sentiment",
+    "yelp": "cfhelpers.tasks.sentiment",
+    "topics": "cfhelpers.tasks.topics",
+}
+# These come from the hub in the full profile; the others are generated or written in every profile.
+_ON_THE_HUB = ("wikitext", "dialogue", "news", "reviews", "sst2", "mnli", "imdb", "yelp", "topics")
+
+TASK_NAMES = tuple(_MODULES)
+PROFILES = ("tiny", "laptop", "full")
+
+
+def make_task(name: str, profile: str, *, seed: int = 0, size: int | None = None) -> Task:
+    """Make a task: the same name, profile, seed and size give the same examples.
+
+    Args:
+        name: One of :data:`TASK_NAMES`.
+        profile: ``"tiny"``, ``"laptop"`` or ``"full"``.
+        seed: Chooses facts, examples and splits.
+        size: Number of training examples; for dialogue tasks number of facts. None: the task's own default.
+
+    Raises:
+        ValueError: Unknown name or profile, or a size that the task cannot give.
+        OSError: ``full`` needs the hub and it cannot be reached.
+    """
+    if name not in _MODULES:
+        raise ValueError(f"unknown task {name!r}; choose one of: {', '.join(TASK_NAMES)}")
+    if profile not in PROFILES:
+        raise ValueError(f"unknown profile {profile!r}; choose one of: {', '.join(PROFILES)}")
+    if size is not None and size < 1:
+        raise ValueError(f"size must be at least 1, not {size}")
+    if profile == "full" and name in _ON_THE_HUB:
+        return import_module("cfhelpers.tasks.hub").load_hub_task(name, seed=seed, size=size)
+    return import_module(_MODULES[name]).make(name, profile, seed=seed, size=size)
