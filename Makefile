@@ -1,0 +1,26 @@
+# Thin names for `python -m cfhelpers …`, which does the same on a machine without make.
+PYTHON ?= python3
+PROFILE ?= tiny
+
+.PHONY: help course test lab build results pretrain
+
+help:
+	@$(PYTHON) -m cfhelpers --help
+
+course:  ## install, run every notebook, print a table (PROFILE=tiny|laptop|full)
+	@$(PYTHON) -m cfhelpers course --profile $(PROFILE)
+
+test:  ## every check and every test
+	@$(PYTHON) -m cfhelpers test
+
+lab:  ## open JupyterLab on the notebooks
+	@$(PYTHON) -m cfhelpers lab --profile $(PROFILE)
+
+build:  ## notebooks/*.ipynb from notebooks/source/*.py, executed
+	@$(PYTHON) -m cfhelpers build
+
+results:  ## make results CHAPTER=03 PROFILE=tiny : the stored numbers of a chapter
+	@$(PYTHON) -m cfhelpers results $(CHAPTER) --profile $(PROFILE)
+
+pretrain:  ## train the two bundled models again
+	@$(PYTHON) -m cfhelpers pretrain

@@ -1,0 +1,67 @@
+"""What a language model loses when it learns something new, and what it costs to keep it.
+
+Start with ``import cfhelpers as cf`` and ``run = cf.start(seed=0)``. Importing the package imports nothing heavy:
+every name below is loaded when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cfhelpers import checks, methods, metrics, plots, tasks, widgets
+    from cfhelpers.fisher import Importance, fisher_diagonal
+    from cfhelpers.methods import EWC
+    from cfhelpers.penalty import QuadraticPenalty
+    from cfhelpers.records import Record
+    from cfhelpers.runtime import Runtime, start
+    from cfhelpers.training import ContinualMixin, ContinualTrainer, learn_sequence
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "EWC",
+    "ContinualMixin",
+    "ContinualTrainer",
+    "Importance",
+    "QuadraticPenalty",
+    "Record",
+    "Runtime",
+    "checks",
+    "fisher_diagonal",
+    "learn_sequence",
+    "methods",
+    "metrics",
+    "plots",
+    "start",
+    "tasks",
+    "widgets",
+]
+
+_MODULE_OF = {
+    "EWC": "cfhelpers.methods",
+    "ContinualMixin": "cfhelpers.training",
+    "ContinualTrainer": "cfhelpers.training",
+    "Importance": "cfhelpers.fisher",
+    "QuadraticPenalty": "cfhelpers.penalty",
+    "Record": "cfhelpers.records",
+    "Runtime": "cfhelpers.runtime",
+    "fisher_diagonal": "cfhelpers.fisher",
+    "learn_sequence": "cfhelpers.training",
+    "start": "cfhelpers.runtime",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name on its first use (PEP 562)."""
+    if name in _MODULE_OF:
+        value = getattr(import_module(_MODULE_OF[name]), name)
+    elif name in __all__:
+        value = import_module(f"cfhelpers.{name}")
+    else:
+        raise AttributeError(f"module 'cfhelpers' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
