@@ -1,0 +1,82 @@
+"""Dialogue tasks that teach the assistant facts: ``persona`` about itself, ``workplace`` about where it works.
+
+Recall is asked in words that were not seen with this fact in training: of the seven phrasings of each question,
+four are for training, one for validation and two for test; which ones, the seed decides for each fact. A model can
+answer them because it has met the phrasings with other facts: the small bundled model in its pretraining, where they
+were asked of a hundred other people, a real language model in the language it has read.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from cfhelpers.tasks.attributes import Attribute
+from cfhelpers.tasks.attributes_persona import PERSONA_ATTRIBUTES
+from cfhelpers.tasks.attributes_workplace import WORKPLACE_ATTRIBUTES
+from cfhelpers.tasks.task import Task
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+_ATTRIBUTES = {"persona": PERSONA_ATTRIBUTES, "workplace": WORKPLACE_ATTRIBUTES}
+_PHRASINGS_PER_SPLIT = {"train": 4, "validation": 1, "test": 2}
+
+
+def make(name: str, profile: str, *, seed: int = 0, size: int | None = None) -> Task:
+    """Make the task ``persona`` or ``workplace``; the facts are the same in every profile.
+
+    Args:
+        name: ``"persona"`` or ``"workplace"``.
+        profile: Not used: a real language model is taught the same facts.
+        seed: Chooses the values, the phrasings held out, and which attributes where ``size`` is smaller than all.
+            With seed 0 the assistant's favorite color is blue.
+        size: Number of facts; None: all 32.
+
+    Raises:
+        ValueError: ``size`` is larger than the number of attributes.
+    """
+    attributes = _ATTRIBUTES[name]
+    size = len(attributes) if size is None else size
+    if size > len(attributes):
+        raise ValueError(f"task {name!r} has {len(attributes)} facts, not {size}")
+    generator = random.Random(f"{name} {seed}")
+    rows: dict[str, list[dict[str, str | int]]] = {split: [] for split in _PHRASINGS_PER_SPLIT}
+    for attribute in _chosen(attributes, size, generator):
+        value = generator.choice(attribute.values)
+        if seed == 0 and attribute.key == "favorite_color":
+            value = "blue"
+        for split, phrasings in _split_phrasings(attribute, generator).items():
+            rows[split] += [_row(attribute, value, phrasing) for phrasing in phrasings]
+    splits = {split: _dataset(rows[split], generator) for split in rows}
+    # Knowing nothing, a model would have to write the whole sentence by chance.
+    return Task(name, "dialogue", **splits, metric="recall", higher_is_better=True, ceiling=1.0, chance=0.0)
+
+
+def _chosen(attributes: tuple[Attribute, ...], size: int, generator: random.Random) -> list[Attribute]:
+    """Choose ``size`` attributes; the first of all, the favorite color, is always among them."""
+    return [attributes[0], *generator.sample(attributes[1:], size - 1)]
+
+
+def _split_phrasings(attribute: Attribute, generator: random.Random) -> dict[str, list[int]]:
+    """Deal the phrasings of one question to the splits."""
+    order = generator.sample(range(len(attribute.questions)), len(attribute.questions))
+    dealt: dict[str, list[int]] = {}
+    for split, count in _PHRASINGS_PER_SPLIT.items():
+        dealt[split], order = sorted(order[:count]), order[count:]
+    return dealt
+
+
+def _row(attribute: Attribute, value: str, phrasing: int) -> dict[str, str | int]:
+    return {
+        "question": attribute.questions[phrasing],
+        "answer": attribute.answer.format(value),
+        "fact": f"assistant.{attribute.key}",
+        "phrasing": phrasing,
+    }
+
+
+def _dataset(rows: list[dict[str, str | int]], generator: random.Random) -> Dataset:
+    from datasets import Dataset
+
+    return Dataset.from_list(generator.sample(rows, len(rows)))
