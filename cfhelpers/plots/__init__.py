@@ -1,0 +1,19 @@
+"""Figures of what was learned and forgotten, drawn from records.
+
+Each function draws on the given axes, or on new ones, and returns them. Bars and bands are 95 % intervals over seeds.
+Shares (recall, accuracy) are shown in percent. Colours are those of Okabe & Ito (2008), which colour-blind readers can
+tell apart; every series also has its own marker or line style.
+"""
+
+from cfhelpers.plots.comparisons import penalty_ratio, penalty_ratios, retention_against_learning, strength_sweep
+from cfhelpers.plots.one_record import learning_curves, loss_curves, result_matrix
+
+__all__ = [
+    "learning_curves",
+    "loss_curves",
+    "penalty_ratio",
+    "penalty_ratios",
+    "result_matrix",
+    "retention_against_learning",
+    "strength_sweep",
+]

@@ -1,0 +1,175 @@
+"""Figures that compare records: methods with each other, and the strengths of one method."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cfhelpers.metrics import Interval, mean_and_interval
+from cfhelpers.plots.parts import (
+    COLOURS,
+    metric_label,
+    new_axes,
+    old_scores,
+    points_with_bars,
+    shared_metric,
+    shown_interval,
+    style,
+)
+from cfhelpers.records import Record
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_BOUNDS = {"naive": ("X", "#000000"), "joint": ("*", "#7F7F7F")}  # drawn apart: they are bounds, not competitors
+
+
+def retention_against_learning(records: Sequence[Record], ax: Axes | None = None) -> Axes:
+    """Draw what is left of the old tasks against what was learned of the new one, a point per record.
+
+    Both scores are test scores after the last task; the old one is the mean over all earlier tasks. The best corner is
+    the upper right one (for perplexity both axes are turned round, so that this stays true). Settings of one method
+    are joined by a line in the order of their strength.
+
+    Args:
+        records: One per method and setting, of the same tasks.
+        ax: Where to draw.
+
+    Raises:
+        ValueError: The records are of different tasks or metrics.
+    """
+    metric = shared_metric(records)
+    ax = new_axes(ax, width=6.4, height=4.8)
+    names = list(dict.fromkeys(str(record.method["name"]) for record in records))
+    others = [name for name in names if name not in _BOUNDS]
+    for name in names:
+        marker, colour = _BOUNDS.get(name) or style(others.index(name))
+        points = sorted((r for r in records if r.method["name"] == name), key=lambda r: r.method.get("strength") or 0)
+        new = [shown_interval(record.scores(record.tasks[-1]), metric) for record in points]
+        old = [shown_interval(old_scores(record), metric) for record in points]
+        ax.errorbar(
+            [interval.mean for interval in new],
+            [interval.mean for interval in old],
+            xerr=[interval.half_width for interval in new],
+            yerr=[interval.half_width for interval in old],
+            marker=marker,
+            color=colour,
+            markersize=11 if name in _BOUNDS else 7,
+            linestyle="-" if len(points) > 1 else "none",
+            linewidth=0.8,
+            capsize=2,
+            label={"naive": "naive (lower bound)", "joint": "joint (upper bound)"}.get(name, name),
+        )
+        for record, x, y in zip(points, new, old, strict=True):
+            if "strength" in record.method and len(points) > 1:
+                ax.annotate(
+                    f"{record.method['strength']:g}", (x.mean, y.mean), (4, 4), textcoords="offset points", fontsize=8
+                )
+    tasks = records[0].tasks
+    ax.set_xlabel(f"learned: {metric_label(metric, tasks[-1])}")
+    ax.set_ylabel(f"kept: {metric_label(metric, ', '.join(tasks[:-1]))}")
+    _best_up_and_right(ax, metric)
+    ax.legend(loc="best")
+    return ax
+
+
+def strength_sweep(records: Sequence[Record], ax: Axes | None = None) -> Axes:
+    """Draw the old and the new tasks' test scores after the last task against the strength λ, on a log axis.
+
+    Args:
+        records: Of one method, with different strengths; a strength of zero is drawn as a horizontal line.
+        ax: Where to draw.
+
+    Raises:
+        ValueError: The records are of several methods, tasks or metrics.
+    """
+    metric = shared_metric(records)
+    if len({record.method["name"] for record in records}) > 1:
+        raise ValueError("a sweep is of one method; use retention_against_learning to compare methods")
+    ax = new_axes(ax, width=6.4, height=3.8)
+    tasks = records[0].tasks
+    swept = sorted((r for r in records if r.method["strength"] > 0), key=lambda r: r.method["strength"])
+    strengths = [record.method["strength"] for record in swept]
+    old = [shown_interval(old_scores(record), metric) for record in swept]
+    new = [shown_interval(record.scores(record.tasks[-1]), metric) for record in swept]
+    points_with_bars(ax, strengths, old, 0, f"kept: {', '.join(tasks[:-1])}")
+    points_with_bars(ax, strengths, new, 1, f"learned: {tasks[-1]}")
+    for record in records:
+        if record.method["strength"] == 0:
+            for number, scores in enumerate((old_scores(record), record.scores(record.tasks[-1]))):
+                level = shown_interval(scores, metric).mean
+                ax.axhline(
+                    level,
+                    color=COLOURS[number],
+                    linestyle=":",
+                    linewidth=1,
+                    label=f"{('kept', 'learned')[number]} at λ = 0",
+                )
+    ax.set_xscale("log")
+    ax.set_xlabel("strength λ (log scale)")
+    ax.set_ylabel(f"test {metric_label(metric)}")
+    ax.legend(loc="best")
+    return ax
+
+
+def penalty_ratios(records: Sequence[Record], ax: Axes | None = None) -> Axes:
+    """Draw how strong the penalty was beside the task, against λ, both axes logarithmic.
+
+    Of each run the median over the logged steps of the last task is taken, of the ratio of the penalty to the task's
+    loss and of the ratio of their gradients' norms. At 1 the two weigh the same. Means and intervals over seeds are
+    those of the logarithm.
+
+    Args:
+        records: Of one penalising method, with different strengths.
+        ax: Where to draw.
+    """
+    ax = new_axes(ax, width=6.4, height=3.2)
+    swept = sorted((r for r in records if r.method.get("strength", 0) > 0), key=lambda r: r.method["strength"])
+    strengths = [record.method["strength"] for record in swept]
+    names = {
+        "penalty_to_loss": "penalty / task loss",
+        "penalty_to_task_gradient": "penalty's gradient / task's gradient",
+    }
+    for number, (key, label) in enumerate(names.items()):
+        logarithms = [mean_and_interval(np.log(penalty_ratio(record, key))) for record in swept]
+        ratios = [
+            Interval(math.exp(each.mean), math.exp(each.low), math.exp(each.high), each.count) for each in logarithms
+        ]
+        points_with_bars(ax, strengths, ratios, number + 2, label)
+    ax.axhline(1, color="black", linewidth=0.8)
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xlabel("strength λ (log scale)")
+    ax.set_ylabel("ratio (log scale)")
+    ax.legend(loc="best")
+    return ax
+
+
+def penalty_ratio(record: Record, key: str) -> NDArray[np.float64]:
+    """Return, for each seed [S], the median over the last task's logged steps of a logged ratio.
+
+    Args:
+        record: Of a penalising method.
+        key: "penalty_to_loss" or "penalty_to_task_gradient".
+
+    Raises:
+        ValueError: The ratio was not logged for every seed.
+    """
+    last = [entry for entry in record.losses if entry["training"] == record.tasks[-1] and key in entry]
+    values = [[entry[key] for entry in last if entry["seed"] == seed] for seed in record.seeds]
+    if not all(values):
+        raise ValueError(f"{record.label} logged no {key} while learning {record.tasks[-1]}")
+    return np.array([np.median(each) for each in values])
+
+
+def _best_up_and_right(ax: Axes, metric: str) -> None:
+    if metric == "perplexity":
+        ax.invert_xaxis()
+        ax.invert_yaxis()
+    else:
+        ax.set_xlim(-3, 103)
+        ax.set_ylim(-3, 103)
