@@ -1,0 +1,220 @@
+"""Grammars of four text domains that share the language but not the subjects, the words or the style."""
+
+from __future__ import annotations
+
+from cfhelpers.tasks import vocabulary as words
+
+_ENCYCLOPEDIA: dict[str, tuple[str, ...]] = {
+    "wikitext": ("{town_text}", "{river_text}", "{animal_text}", "{person_text}", "{building_text}"),
+    "town_text": (
+        "{place#a} is a {size} town in the {region} of {country}. It lies {where} and has about {count} thousand "
+        "inhabitants. {town_more}",
+        "{place#a} is known for its {building} and its {trade}. The town goes back to {founder}.",
+        "The town of {place#a} was first mentioned in the {age} century. Today {town_more}",
+    ),
+    "town_more": (
+        "the main industry is {trade}.",
+        "a {building} stands in the center, built of {material} in the {age} century.",
+        "the local museum shows a collection of {goods}.",
+        "every {season} a festival of {art} takes place there.",
+    ),
+    "river_text": (
+        "The {river#a} is a river in {country}. It rises in the {region}, flows past {place} and ends in the {sea} "
+        "after {count} miles.",
+        "The {river#a} flows through {place} and {place}. In {season} it carries {water}, and the valley is used for "
+        "{trade}.",
+    ),
+    "animal_text": (
+        "The {beast#a} is a {size} {class} found in the {region} of {country}. It feeds on {feed} and lives for about "
+        "{count} years.",
+        "The {beast#a} was described in the {age} century by {founder}. It {habit} and is considered {status}.",
+        "The {class} known as the {beast#a} lives {where}. In {season} it {habit}.",
+    ),
+    "person_text": (
+        "{given#a} {family} was a {adjective} {occupation} from {country}. Born in {place}, {given#a} studied {art} and "
+        "later wrote about {trade}.",
+        "{given} {family} was the {ordinal} {occupation} of {place}. The {building} there is named after the family.",
+    ),
+    "building_text": (
+        "The {building#a} of {place} was built in the {age} century. The {building#a} is made of {material} and holds "
+        "a collection of {goods}.",
+        "Designed by {founder}, the {building#a} of {place} is the {ordinal} oldest in {country}.",
+    ),
+    "place": (*words.TOWNS[::2], "Altburg", "Varnheim", "Corvale", "Drumley", "Esterby", "Falkirk", "Grantham",
+              "Hollfeld", "Istria", "Kelmark", "Lindau", "Morven", "Nordby", "Ostend"),
+    "river": ("Arlen", "Brenta", "Cald", "Dorne", "Ember", "Fenna", "Garle", "Isen", "Lorne", "Mersa", "Neva", "Orla"),
+    "beast": ("marsh deer", "gray heron", "rock lizard", "river trout", "field mouse", "stone marten", "barn owl",
+              "tree frog", "sand viper", "mountain goat", "reed warbler", "spotted newt"),
+    "class": ("mammal", "bird", "reptile", "fish", "amphibian", "rodent"),
+    "feed": ("insects", "seeds", "small fish", "grass", "roots", "worms", "leaves", "snails"),
+    "habit": ("builds its nest near water", "hunts at night", "migrates to the south", "sleeps underground",
+              "gathers in large groups", "changes the color of its skin"),
+    "status": ("rare", "common", "endangered", "protected", "extinct in the north"),
+    "size": ("small", "large", "tiny", "medium-sized", "remote", "slender"),
+    "region": ("highlands", "northern plains", "southern hills", "eastern forests", "western valleys", "lake district"),
+    "where": ("on the banks of the {river}", "near the border with {country}", "at the foot of the mountains",
+              "on an island in the {sea}", "between two hills"),
+    "sea": ("Northern Sea", "Inner Sea", "Gulf of Saint Ann", "Long Lake", "Southern Ocean"),
+    "water": ("ice", "melting snow", "little water", "heavy timber", "salt"),
+    "trade": ("agriculture", "mining", "shipbuilding", "glass making", "forestry", "weaving", "salt production",
+              "printing", "wine growing", "brewing"),
+    "building": ("cathedral", "castle", "town hall", "lighthouse", "monastery", "bridge", "library", "theater",
+                 "windmill", "observatory"),
+    "founder": ("King {given}", "Duke {family}", "the explorer {family}", "Queen {given}", "the merchant {family}"),
+    "occupation": ("mathematician", "architect", "composer", "botanist", "mayor", "sculptor", "astronomer", "chemist"),
+    "adjective": ("famous", "forgotten", "celebrated", "self-taught", "influential"),
+    "art": words.SUBJECTS, "age": (*words.ORDINALS[5:], "twelfth", "fifteenth", "seventeenth", "nineteenth"),
+    "ordinal": words.ORDINALS[:5], "count": (*words.NUMBERS, "twenty", "thirty", "forty", "fifty", "sixty"),
+    "season": words.SEASONS, "material": words.MATERIALS, "goods": words.GOODS, "country": words.COUNTRIES,
+    "given": words.FIRST_NAMES[100:], "family": words.SURNAMES,
+}  # fmt: skip
+
+_SMALL_TALK: dict[str, tuple[str, ...]] = {
+    "dialogue": ("{weekend}", "{shopping}", "{meeting}", "{weather}", "{restaurant}", "{trip}"),
+    "weekend": (
+        "{hello} How was your weekend?\n{great} I went {doing} with {friend}.\n{react} Was it fun?\n{verdict}",
+        "What are you doing {time}?\n{unsure} Maybe I will go {doing}.\n{offer}\n{accept}",
+    ),
+    "shopping": (
+        "Excuse me, how much is this {thing#a}?\nThe {thing#a} is {number} dollars.\n{price}\n{seller}",
+        "Can I help you?\nYes, please. I am looking for a {color} {thing}.\n{seller}\n{thanks}",
+    ),
+    "meeting": (
+        "{hello} I am {friend}.\nNice to meet you, I am {friend}. {ask}\n{great} And you?\n{verdict}",
+        "Have you seen {friend#a} {time}?\n{seen}\nIf you see {friend#a}, please say that {message}.\n{accept}",
+    ),
+    "weather": (
+        "What a {mood} day!\n{react} But tomorrow there will be {sky}.\n{plan}\n{accept}",
+        "Take your {thing} with you. There will be {sky}.\n{thanks}\n{closing}",
+    ),
+    "restaurant": (
+        "What would you like to eat?\nI will have the {dish}, please.\nAnd to drink?\nA glass of {drink}, please.",
+        "How is your {dish#a}?\n{taste}\n{react} I will order the {dish} then.",
+    ),
+    "trip": (
+        "When does the {vehicle#a} leave?\nThe {vehicle#a} leaves at {hour}.\n{unsure} Is there a later one?\n{later}",
+        "How do I get to the {spot}?\nGo straight and turn {side} at the {spot}.\n{thanks}\n{closing}",
+    ),
+    "hello": ("Hi there!", "Good morning!", "Hello!", "Hey, long time no see!", "Good evening!"),
+    "great": ("It was great.", "Not bad.", "Oh, wonderful.", "Pretty good, thanks.", "So so.", "Very well, thank you."),
+    "react": ("Really?", "I see.", "That sounds nice.", "Oh, good for you!", "You are right.", "I am glad."),
+    "verdict": ("Yes, a lot!", "I am fine, too.", "I was a little tired.", "Sure, you should come along next time.",
+                "Well, it could be worse."),
+    "doing": ("swimming", "shopping", "dancing", "hiking", "fishing", "skating", "jogging", "bowling"),
+    "friend": words.FIRST_NAMES[:60], "number": words.NUMBERS, "color": words.COLORS, "hour": words.HOURS,
+    "time": ("tonight", "today", "tomorrow", "this afternoon", "on {day}", "after lunch"), "day": words.DAYS,
+    "unsure": ("I am not sure.", "Let me think.", "Hmm, I do not know yet.", "Oh dear.", "Well."),
+    "offer": ("Do you want to come with us?", "Shall we go together?", "Let us ask {friend} as well.",
+              "Call me if you change your mind."),
+    "accept": ("Sure, why not!", "Okay, I will.", "Sorry, I have to work.", "Good idea.", "No problem.",
+               "Of course. See you {time}."),
+    "thing": ("umbrella", "jacket", "scarf", "bag", "shirt", "sweater", "watch", "lamp", "coat", "teapot"),
+    "price": ("That is too expensive.", "Fine, I will take it.", "Do you have a cheaper one?", "Can I pay by card?"),
+    "seller": ("Let me show you something else.", "Here you are.", "We have it in {color}, too.", "It is sold out."),
+    "thanks": ("Thank you very much.", "Thanks a lot!", "That is very kind of you.", "Thanks, I will."),
+    "closing": ("You are welcome.", "Have a nice day!", "Bye!", "Take care!", "See you {time}."),
+    "ask": ("How are you?", "How is your family?", "How do you do?", "Do you come here often?"),
+    "seen": ("No, sorry.", "Yes, near the {spot}.", "Not since {day}.", "I think so, in the {spot}."),
+    "message": ("I am waiting", "dinner is ready", "the keys are at home", "we are late", "I called"),
+    "mood": ("lovely", "cold", "gray", "beautiful", "rainy", "hot"), "sky": words.WEATHER,
+    "plan": ("Then let us stay at home.", "Then we can go {doing}.", "I hope not!", "Who told you that?"),
+    "dish": words.FOODS, "drink": words.DRINKS, "vehicle": ("bus", "train", "ferry", "night train", "plane"),
+    "taste": ("Delicious!", "A bit cold.", "It is too salty.", "Very good, try some.", "I have had better."),
+    "later": ("Yes, at {hour}.", "No, that is the last one.", "Please ask at the {spot}.", "Only on {day}."),
+    "spot": ("station", "post office", "library", "bank", "hotel", "market", "museum", "park", "bakery"),
+    "side": ("left", "right"),
+}  # fmt: skip
+
+_NEWS: dict[str, tuple[str, ...]] = {
+    "news": (
+        "{city}, {day} - {event} {detail}",
+        "{city}, {day} - {event} {quote}",
+        "{headline} {event} {quote}",
+    ),
+    "headline": ("Markets {moved}.", "Strike at {firm}.", "Election in {land}.", "Storm hits {city}.",
+                 "{club} win again.", "Breaking news."),
+    "event": (
+        "Shares of {firm#a} {moved} {percent} percent on {day} after {reason}.",
+        "The government of {land} {decided} a new law on {topic}, officials said.",
+        "{club#a} beat {club} {score} in front of {crowd} thousand fans.",
+        "A {disaster} struck the {direction} part of {land}, leaving {crowd} thousand homes without {supply}.",
+        "{firm#a} announced a merger with {firm}, worth {crowd} billion dollars.",
+        "Minister {official} met the president of {land} to discuss {topic}.",
+        "Prosecutors charged a former {role} of {firm#a} with {crime}.",
+    ),
+    "detail": (
+        "Analysts expect {topic} to {trend} next quarter.",
+        "Police closed the {direction} highway until {day}.",
+        "The final vote is scheduled for {day}.",
+        "Rescue teams from {land} were on their way.",
+        "The coach praised the {role} after the match.",
+        "Investors reacted with {feeling}.",
+    ),
+    "quote": (
+        '"{statement}", a {role} of {firm} said.',
+        '"{statement}", {official} told reporters in {city}.',
+        "A spokesman declined to comment on {topic}.",
+    ),
+    "statement": ("We are monitoring {topic} closely", "This is a {grade} step", "We did not expect {feeling}",
+                  "Our {role} will resign", "There is no reason for {feeling}", "The numbers will {trend}"),
+    "city": ("LONDON", "TOKYO", "BERLIN", "CAIRO", "LIMA", "OSLO", "DELHI", "MADRID", "SEOUL", "NAIROBI"),
+    "firm": ("Intercom", "Globex", "Norsteel", "Petrolux", "Medicorp", "Agritech", "Unibank", "Skyways", "Datawell",
+             "Autonova"),
+    "club": ("Rovers", "Wanderers", "Athletic", "Dynamo", "Rangers", "Harriers", "Spartans", "Comets"),
+    "moved": ("rose", "fell", "jumped", "slipped", "dropped", "climbed"),
+    "percent": words.NUMBERS, "score": ("one to zero", "two to one", "three to nil", "four to two", "five to three"),
+    "reason": ("weak earnings", "strong sales", "a profit warning", "the central bank cut rates", "reports of {crime}",
+               "talks on {topic} failed"),
+    "decided": ("approved", "rejected", "proposed", "postponed", "amended"),
+    "topic": ("oil prices", "taxes", "pensions", "tariffs", "climate policy", "unemployment", "border security",
+              "health care", "inflation", "fuel exports"),
+    "crowd": ("ten", "twenty", "thirty", "forty", "sixty", "eighty"),
+    "disaster": ("hurricane", "flood", "earthquake", "wildfire", "blizzard"),
+    "direction": ("northern", "southern", "eastern", "western", "coastal"),
+    "supply": ("electricity", "drinking water", "heating", "phone service"),
+    "official": ("Halvorsen", "Okafor", "Petrov", "Lindgren", "Moreau", "Tanaka", "Rossi", "Delgado"),
+    "role": ("director", "striker", "chairman", "goalkeeper", "trader", "spokeswoman", "captain", "auditor"),
+    "crime": ("fraud", "bribery", "tax evasion", "insider trading", "perjury"),
+    "trend": ("recover", "decline", "stabilize", "double", "weaken"),
+    "feeling": ("panic", "relief", "caution", "outrage", "optimism"),
+    "grade": ("historic", "dangerous", "necessary", "bold", "late"),
+    "land": words.COUNTRIES, "day": words.DAYS,
+}  # fmt: skip
+
+_REVIEWS: dict[str, tuple[str, ...]] = {
+    "reviews": (
+        "{opening_good} {praise} {praise} {end_good}",
+        "{opening_bad} {complaint} {complaint} {end_bad}",
+        "{opening_good} {praise} But {low_complaint} {end_bad}",
+        "{opening_bad} {complaint} Still, {low_praise} {end_good}",
+    ),
+    "opening_good": ("What a truly {good} {genre}!", "I really enjoyed this {genre}.", "{title} is a really {good} {genre}.",
+                     "Finally a {genre} that is {good}.", "My whole family loved {title}."),
+    "opening_bad": ("What a truly {bad} {genre}!", "I wanted to like this {genre}.", "{title} is a rather {bad} {genre}.",
+                    "Yet another {bad} {genre}.", "I almost left the cinema during {title}."),
+    "praise": ("The {part} is {good}.", "{star} is {good} as the {figure}.", "The {part} and the {part} are {good}.",
+               "I laughed and cried with the {figure}.", "Every scene with {star} is {good}."),
+    "complaint": ("The {part} is {bad}.", "{star} is {bad} as the {figure}.", "The {part} and the {part} are {bad}.",
+                  "Nobody cares about the {figure}.", "Every scene with {star} is {bad}."),
+    "low_praise": ("the {part} is {good}.", "{star} saves the {part}.", "I liked the {figure}."),
+    "low_complaint": ("the {part} is {bad}.", "{star} ruins the {part}.", "I hated the {figure}."),
+    "end_good": ("Highly recommended.", "I give it {stars} stars out of ten.", "Go and watch it.", "I will see it again."),
+    "end_bad": ("Do not waste your money.", "I give it {stars} stars out of ten.", "Avoid it.", "I want my two hours back."),
+    "genre": ("thriller", "comedy", "western", "romance", "sequel", "documentary", "horror movie", "musical", "drama"),
+    "title": ("Midnight Run", "The Last Waltz", "Broken Arrows", "Silent Harbor", "Paper Moons", "Iron Summer",
+              "Lost Letters", "The Fool"),
+    "part": ("plot", "acting", "soundtrack", "script", "camera work", "ending", "dialogue", "pacing", "costumes",
+             "editing"),
+    "star": ("Monroe", "Castellano", "Whitaker", "Dubois", "Fairbanks", "Lancaster", "Kowalski", "Stanwyck"),
+    "figure": ("villain", "detective", "princess", "cowboy", "hero", "vampire", "stepmother", "robot"),
+    "good": ("brilliant", "gripping", "charming", "superb", "touching", "hilarious", "flawless", "unforgettable"),
+    "bad": ("boring", "predictable", "awful", "clumsy", "tedious", "shallow", "laughable", "unbearable"),
+    "stars": words.NUMBERS[:9],
+}  # fmt: skip
+
+DOMAIN_RULES: dict[str, dict[str, tuple[str, ...]]] = {
+    "wikitext": _ENCYCLOPEDIA,
+    "dialogue": _SMALL_TALK,
+    "news": _NEWS,
+    "reviews": _REVIEWS,
+}
