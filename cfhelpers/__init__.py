@@ -8,13 +8,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cfhelpers import checks, methods, metrics, plots, tasks, widgets
+    from cfhelpers import checks, methods, metrics, plots, results, tasks, widgets
     from cfhelpers.fisher import Importance, fisher_diagonal
     from cfhelpers.methods import EWC
     from cfhelpers.penalty import QuadraticPenalty
     from cfhelpers.records import Record
     from cfhelpers.runtime import Runtime, start
-    from cfhelpers.training import ContinualMixin, ContinualTrainer, learn_sequence
+    from cfhelpers.trainer import ContinualMixin, ContinualTrainer
+    from cfhelpers.training import Plan, learn_once, learn_sequence
 
 __version__ = "0.1.0"
 
@@ -23,15 +24,18 @@ __all__ = [
     "ContinualMixin",
     "ContinualTrainer",
     "Importance",
+    "Plan",
     "QuadraticPenalty",
     "Record",
     "Runtime",
     "checks",
     "fisher_diagonal",
+    "learn_once",
     "learn_sequence",
     "methods",
     "metrics",
     "plots",
+    "results",
     "start",
     "tasks",
     "widgets",
@@ -39,13 +43,15 @@ __all__ = [
 
 _MODULE_OF = {
     "EWC": "cfhelpers.methods",
-    "ContinualMixin": "cfhelpers.training",
-    "ContinualTrainer": "cfhelpers.training",
+    "ContinualMixin": "cfhelpers.trainer",
+    "ContinualTrainer": "cfhelpers.trainer",
     "Importance": "cfhelpers.fisher",
     "QuadraticPenalty": "cfhelpers.penalty",
     "Record": "cfhelpers.records",
     "Runtime": "cfhelpers.runtime",
     "fisher_diagonal": "cfhelpers.fisher",
+    "Plan": "cfhelpers.training",
+    "learn_once": "cfhelpers.training",
     "learn_sequence": "cfhelpers.training",
     "start": "cfhelpers.runtime",
 }

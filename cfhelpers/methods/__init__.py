@@ -1,0 +1,10 @@
+"""Continual-learning methods, one class a file, all behind :class:`cfhelpers.methods.base.Method`."""
+
+from cfhelpers.methods.base import Method
+from cfhelpers.methods.ewc import EWC
+from cfhelpers.methods.joint import Joint
+from cfhelpers.methods.l2sp import L2SP
+from cfhelpers.methods.naive import Naive
+from cfhelpers.methods.replay import Replay
+
+__all__ = ["EWC", "L2SP", "Joint", "Method", "Naive", "Replay"]

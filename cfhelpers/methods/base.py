@@ -1,0 +1,103 @@
+"""What a continual-learning method may add to ordinary training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from cfhelpers.tasks.encoding import Batch, EncodedTask
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+class Method:
+    """Plain training: every hook does what training without a method would do. Override what you need.
+
+    One object serves one model through one sequence of tasks. The hooks are called in this order: ``prepare_model``,
+    ``training_data``, ``training_steps``; then, for each optimizer step, ``extra_loss`` for every micro-batch,
+    ``after_backward`` and ``after_step``; at the end ``after_task``.
+    """
+
+    name = "method"
+    restarts_from_base = False
+    """True for a method that begins every task from the untouched model."""
+
+    def prepare_model(self, model: nn.Module, task: EncodedTask) -> nn.Module:
+        """Return the model that trains on ``task``; a classifier gets the task's head here."""
+        if task.task.kind == "classification" and task.name not in model.heads:  # pyright: ignore[reportOperatorIssue]  # MultiTaskClassifier.heads
+            model.add_head(task.name, len(task.task.label_names))  # pyright: ignore[reportCallIssue]  # a method
+        return model
+
+    def training_data(self, task: EncodedTask, seen: Sequence[EncodedTask]) -> Dataset:
+        """Return the encoded examples to train on; ``seen`` are the earlier tasks."""
+        return task.train
+
+    def training_steps(self, steps: int, seen: Sequence[EncodedTask]) -> int:
+        """Return how many optimizer steps this task gets, out of the ``steps`` that every method is given."""
+        return steps
+
+    def extra_loss(self, model: nn.Module, inputs: Batch, outputs: Any, num_items: Tensor) -> Tensor | None:
+        """Return a loss to add, or None. Not called during evaluation.
+
+        Args:
+            model: In training mode, inside the forward pass's autocast context.
+            inputs: One micro-batch.
+            outputs: The model's outputs for it, with their graph.
+            num_items: Number of target items of the whole optimizer step. Return the *sum* over this micro-batch's
+                items divided by it, so that gradient accumulation changes nothing.
+        """
+        return None
+
+    def after_backward(self, model: nn.Module, scale: float) -> None:
+        """Change ``.grad`` in place, once per optimizer step, before clipping; ``scale`` is the loss scaler's."""
+
+    def after_step(self, model: nn.Module) -> None:
+        """Look at the weights after an optimizer step."""
+
+    def after_task(self, model: nn.Module, task: EncodedTask) -> None:
+        """Remember what the next tasks will need; the model stands at the end of ``task``."""
+
+    def prediction_model(self, model: nn.Module, task: EncodedTask) -> nn.Module:
+        """Return the model that answers for ``task``."""
+        return model
+
+    def diagnostics(self, model: nn.Module) -> dict[str, float]:
+        """Return numbers to log beside the loss, such as the penalty's value and its gradient norm."""
+        return {}
+
+    def settings(self) -> dict[str, Any]:
+        """Return what distinguishes this method from others of its name, as written into records."""
+        return {}
+
+    def stored_bytes(self) -> int:
+        """Return the size of what the method keeps between tasks."""
+        return sum(tensor.numel() * tensor.element_size() for tensor in _tensors(self.state_dict()))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that a resumed run needs: tensors, numbers, strings and containers of them."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what ``state_dict`` returned."""
+        if state:
+            raise ValueError(f"{self.name} keeps no state, but got {sorted(state)}: was it saved by another method?")
+
+
+def _tensors(state: Any) -> list[Tensor]:
+    if isinstance(state, Tensor):
+        return [state]
+    values = state.values() if isinstance(state, dict) else state if isinstance(state, list | tuple) else []
+    return [tensor for value in values for tensor in _tensors(value)]
+
+
+def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Return the parameters that training changes, each tied weight once."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def copy_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return a detached copy of a state dict on the CPU, each tensor in its own memory."""
+    return {name: tensor.detach().cpu().clone() for name, tensor in state.items()}

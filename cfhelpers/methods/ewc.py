@@ -1,0 +1,75 @@
+"""Elastic weight consolidation (Kirkpatrick et al., 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Self
+
+from torch import nn
+
+from cfhelpers.fisher import Importance, fisher_diagonal
+from cfhelpers.fisher.likelihood import Unit, Variant
+from cfhelpers.methods.anchored import AnchoredMethod
+
+
+class EWC(AnchoredMethod):
+    """Penalise moving the weights that the old data depend on: (λ/2) Σᵢ Fᵢ (θᵢ − θ*ᵢ)² for each old task.
+
+    Kirkpatrick et al. (2017, "Overcoming catastrophic forgetting in neural networks"), eq. 3, with one penalty per
+    old task. F is the diagonal Fisher information at θ*, the weights after that task.
+
+    Args:
+        strength: λ. Its scale follows the Fisher's: the empirical Fisher of a model that is certain of its training
+            answers is almost zero, and so is the protection; see ``variant``.
+        variant: Where the labels come from: "empirical" takes the data's, "sample" draws them from the model.
+        unit: Square the gradient of a whole sequence's log-likelihood, or of each token's.
+        max_examples: Estimate from at most this many examples of a task; None uses all.
+        seed: Of the drawn labels and examples.
+    """
+
+    name = "ewc"
+
+    def __init__(
+        self,
+        strength: float,
+        *,
+        variant: Variant = "empirical",
+        unit: Unit = "sequence",
+        max_examples: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(strength)
+        self.variant: Variant = variant
+        self.unit: Unit = unit
+        self.max_examples, self.seed = max_examples, seed
+
+    @classmethod
+    def from_data(cls, model: nn.Module, batches: Iterable[Any], *, strength: float, **settings: Any) -> Self:
+        """Protect what a model already knows about ``batches`` before it trains on something else.
+
+        Args:
+            model: Trained; its present weights become the anchor.
+            batches: Hugging Face batches of what should be kept, in the form ``fisher_diagonal`` takes.
+            strength: λ.
+            **settings: As for the class: ``variant``, ``unit``, ``max_examples``, ``seed``.
+
+        Returns:
+            The method to give to ``ContinualTrainer(method=…)``.
+        """
+        return cls(strength, **settings).protect(model, batches)
+
+    def importance(self, model: nn.Module, batches: Iterable[Any]) -> Importance:
+        """Return the diagonal Fisher information at the model's present weights."""
+        return fisher_diagonal(
+            model,
+            batches,
+            variant=self.variant,
+            unit=self.unit,
+            max_examples=self.max_examples,
+            seed=self.seed,
+            progress=False,
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """Return λ and how the Fisher is estimated."""
+        return {**super().settings(), "variant": self.variant, "unit": self.unit, "max_examples": self.max_examples}

@@ -1,0 +1,204 @@
+"""The stored results of the notebooks: made by one command, read by the notebooks, run again by the tests.
+
+``python -m cfhelpers results 03 --profile tiny`` makes a chapter's file anew. Finished runs are kept in
+``build/results`` until the file is whole, so that an interrupted command goes on where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from cfhelpers import methods
+from cfhelpers.environment import resolve_profile
+from cfhelpers.experiments import EXPERIMENTS, REPORTED_SEEDS, SELECTION_SEEDS, Experiment
+from cfhelpers.methods import Method, Naive
+from cfhelpers.records import Record, load_json, save_json
+from cfhelpers.runtime import Runtime, start
+from cfhelpers.training import PLANS, Learned, Plan, learn_once, merge_seeds
+
+REPOSITORY = Path(__file__).parent.parent
+STORED = REPOSITORY / "notebooks" / "results"
+PACKAGED = Path(__file__).parent / "stored_results"
+
+
+def load(chapter: str, *, profile: str | None = None, experiment: str | None = None) -> list[Record]:
+    """Read a chapter's stored records.
+
+    Args:
+        chapter: Number, such as "03".
+        profile: None takes the one that ``cf.start`` would.
+        experiment: Only records of the experiment of this name.
+
+    Raises:
+        FileNotFoundError: Nothing is stored for this chapter and profile; the message says which command makes it.
+    """
+    profile = resolve_profile(profile).name
+    for folder in (STORED, PACKAGED):
+        for path in sorted(folder.glob(f"{chapter}_*.{profile}.json")):
+            records = [Record.from_dict(each) for each in load_json(path)["records"]]
+            return [each for each in records if experiment in (None, each.extra.get("experiment"))]
+    raise FileNotFoundError(
+        f"No stored results for chapter {chapter} in profile {profile!r}; "
+        f"`python -m cfhelpers results {chapter} --profile {profile}` makes them."
+    )
+
+
+def chosen(records: Sequence[Record]) -> dict[str, Record]:
+    """Return the record of each method whose setting was chosen on validation data with seeds that are not reported."""
+    return {record.method["name"]: record for record in records if record.extra.get("chosen")}
+
+
+def make_method(method: Mapping[str, Any]) -> Method:
+    """Return a fresh method from its name and settings as they stand in a record.
+
+    Raises:
+        ValueError: There is no method of this name.
+    """
+    settings = {name: value for name, value in method.items() if name != "name"}
+    for kind in (getattr(methods, name) for name in methods.__all__):
+        if kind.name == method["name"]:
+            return kind(**settings)
+    raise ValueError(f"There is no method named {method['name']!r}.")
+
+
+def rerun(record: Record, seed: int) -> Record:
+    """Run one stored point again: this record's method, plan and tasks with one of its seeds."""
+    run = replace(start(seed=seed, profile=record.profile), seed=seed)
+    return learn_once(run, record.role, record.tasks, make_method(record.method), plan=Plan(**record.plan)).record
+
+
+@dataclass(frozen=True)
+class Point:
+    """One method with one setting and one plan, run with some seeds.
+
+    Attributes:
+        stage: "selection" (seeds that are not reported), "report", or "learning rate".
+        sweep: Name of the sweep it belongs to, or "".
+    """
+
+    stage: str
+    method: Method
+    seeds: tuple[int, ...]
+    plan: Plan
+    sweep: str = ""
+
+    def file(self, seed: int) -> str:
+        """Return a file name that another method, setting, plan or seed would not have."""
+        identity = repr((self.method.name, sorted(self.method.settings().items()), asdict(self.plan), seed))
+        return f"{self.method.name}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}-{seed}.json"
+
+
+def regenerate(chapter: str, *, profile: str | None = None, folder: Path = STORED) -> Path:
+    """Run all experiments of a chapter and write their records to one file.
+
+    Args:
+        chapter: Number, such as "03".
+        profile: None takes the one that ``cf.start`` would.
+        folder: Where the file goes.
+
+    Returns:
+        The file written.
+
+    Raises:
+        ValueError: The chapter has no experiments.
+    """
+    experiments = [each for each in EXPERIMENTS if each.chapter == chapter]
+    if not experiments:
+        chapters = sorted({each.chapter for each in EXPERIMENTS})
+        raise ValueError(f"Chapter {chapter!r} has no stored results; there are {', '.join(chapters)}.")
+    run = start(profile=profile)
+    records = []
+    for experiment in experiments:
+        unfinished = REPOSITORY / "build" / "results" / f"{chapter}-{experiment.name.replace(' ', '-')}.{run.profile}"
+        unfinished.mkdir(parents=True, exist_ok=True)
+        records.extend(_run_experiment(run, experiment, unfinished))
+    target = folder / f"{_slug(chapter)}.{run.profile}.json"
+    save_json({"records": [asdict(record) for record in records]}, target)
+    shutil.rmtree(REPOSITORY / "build" / "results", ignore_errors=True)
+    return target
+
+
+def _slug(chapter: str) -> str:
+    sources = sorted((REPOSITORY / "notebooks" / "source").glob(f"{chapter}_*.py"))
+    if not sources:
+        raise ValueError(f"There is no notebook number {chapter}.")
+    return sources[0].stem
+
+
+def _run_experiment(run: Runtime, experiment: Experiment, unfinished: Path) -> list[Record]:
+    plan = PLANS[run.profile, run.tasks(experiment.tasks[0])[0].kind]
+    selection, reported = SELECTION_SEEDS[run.profile], REPORTED_SEEDS[run.profile]
+    sweeps = experiment.sweeps.get(run.profile, {})
+    trials = [Point("selection", method, selection, plan, name) for name, sweep in sweeps.items() for method in sweep]
+    found = dict(zip(trials, _run_points(run, experiment, trials, unfinished), strict=True))
+    best = {name: _best([point for point in trials if point.sweep == name], found) for name in sweeps}
+
+    # In tiny every setting is reported, for the curves over a method's strength; elsewhere only the chosen one.
+    shown = trials if run.profile == "tiny" else list(best.values())
+    points = [Point("report", method, reported, plan) for method in experiment.plain]
+    points += [replace(point, stage="report", seeds=reported) for point in shown]
+    points += [
+        Point("learning rate", Naive(), reported, replace(plan, learning_rate=plan.learning_rate * factor))
+        for factor in experiment.learning_rates
+    ]
+    records = _run_points(run, experiment, points, unfinished)
+    for point, record in zip(points, records, strict=True):
+        is_best = point.stage == "report" and any(point.method is each.method for each in best.values())
+        record.extra |= {"experiment": experiment.name, "stage": point.stage, "chosen": is_best}
+    for point, record in found.items():
+        record.extra |= {"experiment": experiment.name, "stage": "selection", "chosen": point in best.values()}
+    return [*records, *found.values()]
+
+
+def _best(points: Sequence[Point], found: Mapping[Point, Record]) -> Point:
+    """Choose by the mean validation score over tasks and selection seeds; of a perplexity, minus the logarithm."""
+
+    def score(point: Point) -> float:
+        record = found[point]
+        values = np.array(record.selection)
+        values = np.where(record.higher_is_better, values, -np.log(np.where(record.higher_is_better, 1.0, values)))
+        return float(values.mean())
+
+    best = max(points, key=score)
+    if best in (points[0], points[-1]):
+        print(f"Note: the best {best.sweep} setting {best.method.settings()} lies at the edge of its grid.")
+    return best
+
+
+def _run_points(run: Runtime, experiment: Experiment, points: Sequence[Point], unfinished: Path) -> list[Record]:
+    """Run what is not there yet, seed by seed so that methods share the first task, and merge the seeds."""
+    plans = list(dict.fromkeys(point.plan for point in points))
+    jobs = [(seed, plan) for plan in plans for seed in sorted({seed for each in points for seed in each.seeds})]
+    for seed, plan in tqdm(jobs, desc=f"{experiment.name}: seeds"):
+        todo = [
+            point
+            for point in points
+            if point.plan == plan and seed in point.seeds and not (unfinished / point.file(seed)).exists()
+        ]
+        if todo:
+            for point, record in _run_seed(replace(run, seed=seed), experiment, plan, todo):
+                record.save(unfinished / point.file(seed))
+    return [merge_seeds([Record.load(unfinished / point.file(seed)) for seed in point.seeds]) for point in points]
+
+
+def _run_seed(
+    run: Runtime, experiment: Experiment, plan: Plan, points: Sequence[Point]
+) -> Iterator[tuple[Point, Record]]:
+    first: Learned = learn_once(
+        run, experiment.role, experiment.tasks, Naive(), plan=plan, stop_after=1, measure=experiment.measure
+    )
+    for point in points:
+        yield point, first.then(point.method, measure=experiment.measure).record
+
+
+def stored_points(records: Sequence[Record]) -> list[tuple[Record, int]]:
+    """Return every (record, seed) that ``rerun`` can repeat."""
+    return [(record, seed) for record in records for seed in record.seeds]
