@@ -1,0 +1,149 @@
+"""The estimate as a whole: which examples, which likelihood, which engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from cfhelpers.fisher import data
+from cfhelpers.fisher.forward import Forward
+from cfhelpers.fisher.guard import estimating
+from cfhelpers.fisher.importance import Importance
+from cfhelpers.fisher.likelihood import UNITS, VARIANTS, Likelihood, Unit, Variant, n_targets
+from cfhelpers.fisher.loop import Loop
+from cfhelpers.fisher.naming import trainable_parameters, unwrap_model
+
+
+def fisher_diagonal(
+    model: nn.Module,
+    batches: Any,
+    *,
+    variant: Variant = "empirical",
+    unit: Unit = "sequence",
+    max_examples: int | None = None,
+    seed: int = 0,
+    progress: bool = True,
+    collate: data.Collate | None = None,
+    batch_size: int = 16,
+    draws: int = 1,
+) -> Importance:
+    """Estimate the diagonal of the Fisher information of a language model.
+
+    Fᵢ = 1/N ∑ₙ (∂ log p(yₙ|xₙ) / ∂θᵢ)². Each example's gradient is squared before averaging; squaring the gradient of
+    a batch estimates something else (van de Ven, 2025, "On the computation of the Fisher information in continual
+    learning"). log p(yₙ|xₙ) is summed over the targets of an example, never averaged, and padding never counts.
+
+    An example without any target is not counted in N. Frozen parameters have no entry. A trainable parameter that no
+    example reaches (the head of another task) has an entry of zeros, because the likelihood really does not depend on
+    it, and is named in ``Importance.unused``.
+
+    Args:
+        model: Returns ``logits`` of shape ``[B, T, V]`` or ``[B, C]``; logits of -inf exclude a class. Evaluated
+            without dropout; its mode, gradients, flags and the random state are restored whatever happens.
+        batches: A data set of examples (``datasets.Dataset``, or any indexable of mappings with 1-D ``input_ids``),
+            which is batched by length; or an iterable of Hugging Face batches with ``labels`` of shape ``[B, T]`` or
+            ``[B]`` and -100 where ignored, taken as they come. Labels are shifted as the model shifts them. Other
+            columns are passed on if ``forward`` names them.
+        variant: Where the labels y come from. ``"empirical"``: the data. ``"sample"``: drawn from the model, seeded,
+            which estimates the Fisher without bias. ``"exact"``: every class weighted by its probability, for
+            classifiers. ``"batched"``: the square of each batch's mean gradient, which is wrong, kept to study it.
+        unit: ``"sequence"``: square the gradient of an example's summed log-likelihood. ``"token"``: sum over its
+            targets of each target's squared gradient, estimated without bias by random signs on the targets. Both are
+            divided by the number of examples N, so that under ``"sample"`` they have the same expectation;
+            multiply by ``n_examples / n_targets`` for a mean per target.
+        max_examples: At most so many examples: a seeded random subset of a data set, the first of an iterable.
+        seed: Keys the subset, the drawn labels and the signs. Draws belong to an example's number, not to its batch.
+        progress: Show a bar when it takes longer than two seconds.
+        collate: Makes a batch of a list of examples (for a data set). Default: pad on the right.
+        batch_size: Examples in a batch (for a data set).
+        draws: Draws of labels or of signs for each example; the noise falls with its square root.
+
+    Returns:
+        One float32 tensor per trainable parameter, in squared nats per squared parameter unit.
+
+    Raises:
+        ValueError: ``batches`` is empty, has no labels or only -100, or gives a loss that is not finite; nothing is
+            trainable; ``"exact"`` is asked of a language model; an unknown variant or unit.
+    """
+    _check_choices(variant, unit, draws)
+    inner = unwrap_model(model)
+    parameters = trainable_parameters(inner)
+    device = next(iter(parameters.values())).device
+    pad = getattr(getattr(inner, "config", None), "pad_token_id", None)
+    with estimating(inner):
+        found = data.prepare(
+            batches,
+            device=device,
+            max_examples=max_examples,
+            seed=seed,
+            collate=collate,
+            batch_size=batch_size,
+            pad_token_id=pad if isinstance(pad, int) else 0,
+        )
+        bar = _progress_bar(found, data.n_batches(batches, batch_size, max_examples), progress)
+        return _estimate(inner, bar, variant, unit, draws, seed, max_examples)
+
+
+def _estimate(
+    model: nn.Module, batches: Any, variant: Variant, unit: Unit, draws: int, seed: int, max_examples: int | None
+) -> Importance:
+    forward = Forward(model)
+    engine: Loop | None = None
+    likelihood: Likelihood | None = None
+    examples = targets = seen = 0
+    for batch in batches:
+        if max_examples is not None and seen + len(batch) > max_examples:
+            batch = batch.rows(0, max_examples - seen)
+        seen += len(batch)
+        if not bool((batch.labels != data.IGNORED).any()):
+            continue
+        if likelihood is None or engine is None:
+            _refuse_exact_for_tokens(variant, batch)
+            shift = forward.shifts_labels(batch.rows(0, 2))
+            likelihood = Likelihood(variant, unit, shift, draws, seed)
+            engine = Loop(forward, trainable_parameters(model))
+        counts = n_targets(batch.labels, likelihood.shift)
+        if not bool(counts.any()):
+            continue
+        engine.add(batch, likelihood)
+        examples += int((counts > 0).sum())
+        targets += int(counts.sum())
+    if engine is None or examples == 0:
+        raise ValueError(
+            f"none of the {seen} examples has a target: every label is -100. Did the collator mask the answers "
+            "together with the questions, or the end-of-sequence token together with the padding?"
+        )
+    return Importance(
+        {name: total.div_(examples) for name, total in engine.sums.items()},
+        n_examples=examples,
+        variant=variant,
+        unit=unit,
+        n_targets=targets,
+        unused=tuple(name for name in engine.sums if name not in engine.reached),
+    )
+
+
+def _check_choices(variant: str, unit: str, draws: int) -> None:
+    if variant not in VARIANTS:
+        raise ValueError(f"unknown variant {variant!r}; choose one of {', '.join(VARIANTS)}.")
+    if unit not in UNITS:
+        raise ValueError(f"unknown unit {unit!r}; choose one of {', '.join(UNITS)}.")
+    if draws < 1:
+        raise ValueError(f"draws must be at least 1, got {draws}.")
+
+
+def _refuse_exact_for_tokens(variant: str, batch: data.Batch) -> None:
+    if variant == "exact" and batch.labels.dim() == 2:
+        raise ValueError(
+            "variant='exact' enumerates every possible label, and a language model has V^T of them for T tokens. "
+            "variant='sample' draws labels from the model instead and estimates the same Fisher without bias."
+        )
+
+
+def _progress_bar(batches: Any, total: int | None, progress: bool) -> Any:
+    if not progress:
+        return batches
+    from tqdm import tqdm
+
+    return tqdm(batches, desc="Fisher", total=total, unit="batch", delay=2.0, leave=False)

@@ -1,0 +1,42 @@
+"""Leaving the model, and the random state, as they were found."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import nn
+
+
+@contextmanager
+def estimating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode, no gradients in ``.grad``, no gradient checkpointing; everything restored in the end.
+
+    Restored, also after an exception: each module's mode, each parameter's ``.grad`` (the same tensor) and
+    ``requires_grad``, gradient checkpointing flags, and the random states of torch (CPU and CUDA), NumPy and Python.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    parameters = [(p, p.grad, p.requires_grad) for p in model.parameters()]
+    checkpointing = [m for m in model.modules() if getattr(m, "gradient_checkpointing", False) is True]
+    numpy_state, python_state = np.random.get_state(), random.getstate()
+    try:
+        with torch.random.fork_rng(), torch.enable_grad():
+            for parameter, _, _ in parameters:
+                parameter.grad = None
+            for module in checkpointing:
+                module.gradient_checkpointing = False  # type: ignore[assignment]
+            model.eval()
+            yield
+    finally:
+        np.random.set_state(numpy_state)
+        random.setstate(python_state)
+        for module in checkpointing:
+            module.gradient_checkpointing = True  # type: ignore[assignment]
+        for module, mode in modes:
+            module.training = mode
+        for parameter, gradient, requires_grad in parameters:
+            parameter.requires_grad_(requires_grad)
+            parameter.grad = gradient

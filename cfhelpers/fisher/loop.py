@@ -1,0 +1,56 @@
+"""The definition, one example at a time: slow, and right for every module."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from cfhelpers.fisher.data import Batch
+from cfhelpers.fisher.forward import Forward
+from cfhelpers.fisher.likelihood import Likelihood
+
+
+class Loop:
+    """Sums squared gradients with one forward and backward pass per example (or per batch, for ``"batched"``).
+
+    Attributes:
+        sums: Parameter name to the sum of squared gradients, float32 or wider.
+        reached: Names of the parameters that some log-likelihood depends on.
+    """
+
+    def __init__(self, forward: Forward, parameters: Mapping[str, nn.Parameter]) -> None:
+        self.forward = forward
+        self.parameters = dict(parameters)
+        self.sums = {name: zeros_for(parameter) for name, parameter in parameters.items()}
+        self.reached: set[str] = set()
+
+    def add(self, batch: Batch, likelihood: Likelihood) -> None:
+        """Add the squared gradients of every example of a batch."""
+        if not self.parameters:
+            return
+        step = len(batch) if likelihood.variant == "batched" else 1
+        for start in range(0, len(batch), step):
+            self._add_together(batch.rows(start, start + step), likelihood)
+
+    def _add_together(self, batch: Batch, likelihood: Likelihood) -> None:
+        logits = self.forward(batch)
+        last = likelihood.passes(logits) - 1
+        for step, gradient in enumerate(likelihood.gradients(logits, batch.labels, batch.indices)):
+            if not logits.requires_grad:
+                return
+            found = torch.autograd.grad(
+                logits, list(self.parameters.values()), gradient, retain_graph=step < last, allow_unused=True
+            )
+            for name, part in zip(self.parameters, found, strict=True):
+                if part is not None:
+                    self.reached.add(name)
+                    part = part.to_dense() if part.is_sparse else part
+                    part = part.to(self.sums[name].dtype)
+                    self.sums[name].addcmul_(part, part)
+
+
+def zeros_for(parameter: Tensor) -> Tensor:
+    """An accumulator for squares: at least float32, because half precision flushes small squares to zero."""
+    return torch.zeros_like(parameter, dtype=torch.promote_types(parameter.dtype, torch.float32), requires_grad=False)

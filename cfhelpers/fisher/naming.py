@@ -1,0 +1,59 @@
+"""Which parameters a model has, under the names they carry when nothing is wrapped around it."""
+
+from __future__ import annotations
+
+from torch import nn
+
+
+def unwrap_model(model: nn.Module) -> nn.Module:
+    """Return the model inside ``DistributedDataParallel``, ``DataParallel`` and ``torch.compile``."""
+    while True:
+        if "_orig_mod" in model._modules:
+            model = model.get_submodule("_orig_mod")
+        elif isinstance(model, (nn.parallel.DistributedDataParallel, nn.DataParallel)):
+            model = model.module
+        else:
+            return model
+
+
+def canonical_name(name: str) -> str:
+    """Strip ``_orig_mod.`` anywhere (compiled parts) and a leading ``module.`` (distributed wrappers)."""
+    return _strip_compiled(name).removeprefix("module.")
+
+
+def named_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Map canonical names to parameters; a tied weight appears once, under its first name.
+
+    Adapters keep the names of the peft model's own ``named_parameters()``.
+
+    Raises:
+        ValueError: A parameter is sharded over processes (FSDP2 ``DTensor``); its squares cannot be formed locally.
+    """
+    unwrapped = unwrap_model(model)
+    parameters = {_strip_compiled(name): parameter for name, parameter in unwrapped.named_parameters()}
+    sharded = [name for name, parameter in parameters.items() if hasattr(parameter, "device_mesh")]
+    if sharded:
+        raise ValueError(
+            f"{len(sharded)} parameters are sharded over processes (DTensor), {sharded[0]!r} for one; "
+            "use the model before fully_shard is applied, or replicate it with DistributedDataParallel."
+        )
+    return parameters
+
+
+def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters with ``requires_grad``, by canonical name.
+
+    Raises:
+        ValueError: Nothing is trainable.
+    """
+    trainable = {name: parameter for name, parameter in named_parameters(model).items() if parameter.requires_grad}
+    if not trainable:
+        raise ValueError(
+            "the model has no trainable parameters: every requires_grad is False. "
+            "Unfreeze the parameters whose importance you want before estimating it."
+        )
+    return trainable
+
+
+def _strip_compiled(name: str) -> str:
+    return ".".join(part for part in name.split(".") if part != "_orig_mod")
