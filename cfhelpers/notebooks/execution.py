@@ -70,7 +70,7 @@ def execute(notebook: NotebookNode, name: str, folder: Path, profile: str) -> Ou
     started = time.perf_counter()
     message = None
     try:
-        client.execute(env=variables)
+        client.execute(cleanup_kc=True, env=variables)  # by default nbclient leaves our manager's kernel running
     except CellExecutionError as error:
         message = _ANSI.sub("", str(error))
     except (CellControlSignal, DeadKernelError) as error:  # too slow, or killed, most often for want of memory
@@ -95,7 +95,7 @@ def _kernel_manager() -> "KernelManager":
 
     class ThisPython(KernelSpecManager):
         def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
-            command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+            command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=ERROR"]
             return KernelSpec(argv=command, display_name="Python 3", language="python")
 
     return AsyncKernelManager(kernel_name="python3", kernel_spec_manager=ThisPython())
