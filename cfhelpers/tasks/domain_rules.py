@@ -31,8 +31,8 @@ _ENCYCLOPEDIA: dict[str, tuple[str, ...]] = {
         "The {class} known as the {beast#a} lives {where}. In {season} it {habit}.",
     ),
     "person_text": (
-        "{given#a} {family} was a {adjective} {occupation} from {country}. Born in {place}, {given#a} studied {art} and "
-        "later wrote about {trade}.",
+        "{given#a} {family} was a {adjective} {occupation} from {country}. Born in {place}, {given#a} studied {art} "
+        "and later wrote about {trade}.",
         "{given} {family} was the {ordinal} {occupation} of {place}. The {building} there is named after the family.",
     ),
     "building_text": (
@@ -188,9 +188,11 @@ _REVIEWS: dict[str, tuple[str, ...]] = {
         "{opening_good} {praise} But {low_complaint} {end_bad}",
         "{opening_bad} {complaint} Still, {low_praise} {end_good}",
     ),
-    "opening_good": ("What a truly {good} {genre}!", "I really enjoyed this {genre}.", "{title} is a really {good} {genre}.",
+    "opening_good": ("What a truly {good} {genre}!", "I really enjoyed this {genre}.",
+                     "{title} is a really {good} {genre}.",
                      "Finally a {genre} that is {good}.", "My whole family loved {title}."),
-    "opening_bad": ("What a truly {bad} {genre}!", "I wanted to like this {genre}.", "{title} is a rather {bad} {genre}.",
+    "opening_bad": ("What a truly {bad} {genre}!", "I wanted to like this {genre}.",
+                    "{title} is a rather {bad} {genre}.",
                     "Yet another {bad} {genre}.", "I almost left the cinema during {title}."),
     "praise": ("The {part} is {good}.", "{star} is {good} as the {figure}.", "The {part} and the {part} are {good}.",
                "I laughed and cried with the {figure}.", "Every scene with {star} is {good}."),
@@ -198,8 +200,10 @@ _REVIEWS: dict[str, tuple[str, ...]] = {
                   "Nobody cares about the {figure}.", "Every scene with {star} is {bad}."),
     "low_praise": ("the {part} is {good}.", "{star} saves the {part}.", "I liked the {figure}."),
     "low_complaint": ("the {part} is {bad}.", "{star} ruins the {part}.", "I hated the {figure}."),
-    "end_good": ("Highly recommended.", "I give it {stars} stars out of ten.", "Go and watch it.", "I will see it again."),
-    "end_bad": ("Do not waste your money.", "I give it {stars} stars out of ten.", "Avoid it.", "I want my two hours back."),
+    "end_good": ("Highly recommended.", "I give it {stars} stars out of ten.", "Go and watch it.",
+                 "I will see it again."),
+    "end_bad": ("Do not waste your money.", "I give it {stars} stars out of ten.", "Avoid it.",
+                "I want my two hours back."),
     "genre": ("thriller", "comedy", "western", "romance", "sequel", "documentary", "horror movie", "musical", "drama"),
     "title": ("Midnight Run", "The Last Waltz", "Broken Arrows", "Silent Harbor", "Paper Moons", "Iron Summer",
               "Lost Letters", "The Fool"),
