@@ -1,5 +1,6 @@
 """The machine and what it allows: profile, device, threads, seed, the hub, versions, memory."""
 
+import http.client
 import os
 import platform
 import random
@@ -108,7 +109,8 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)  # every CUDA device too
     # warn_only: an operation without a deterministic form says so and goes on.
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # would only cost time: nothing reads such memory
+    # Filling fresh memory would only cost time, because nothing reads it. (A property that pyright cannot see.)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
     if torch.cuda.is_available():
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
         torch.backends.cudnn.benchmark = False
@@ -129,13 +131,13 @@ def hub_reachable(timeout: float = 3.0) -> bool:
     answered = threading.Event()
 
     def ask() -> None:
-        request = urllib.request.Request(hub_endpoint(), method="HEAD", headers={"User-Agent": "cfhelpers"})
         try:
+            request = urllib.request.Request(hub_endpoint(), method="HEAD", headers={"User-Agent": "cfhelpers"})
             urllib.request.urlopen(request, timeout=timeout).close()
         except urllib.error.HTTPError as error:
             if error.code >= 500 or error.code == 407:  # a gateway or proxy answered, not the hub
                 return
-        except (OSError, ValueError):  # no connection; not an address
+        except (OSError, ValueError, http.client.HTTPException):  # no connection; no address; no HTTP
             return
         answered.set()
 

@@ -1,0 +1,279 @@
+"""Profile, seed, threads, memory, provenance; and that nothing waits for a hub that does not answer."""
+
+import os
+import random
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import numpy
+import pytest
+import torch
+
+from cfhelpers import environment
+from cfhelpers.environment import HubUnreachable
+
+
+@pytest.fixture(autouse=True)
+def as_in_a_new_process(monkeypatch: pytest.MonkeyPatch):
+    # set before delete: monkeypatch then also removes what a test leaves behind
+    for name in ("CF_PROFILE", "HF_ENDPOINT", "HF_HUB_OFFLINE", environment._OFFLINE_BY_US):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    for name in ("HTTP_PROXY", "http_proxy"):  # the servers below are on loopback
+        monkeypatch.delenv(name, raising=False)
+    for module, setting in [
+        ("huggingface_hub.constants", "HF_HUB_OFFLINE"),
+        ("datasets.config", "HF_HUB_OFFLINE"),
+        ("datasets.config", "HF_DATASETS_OFFLINE"),
+    ]:
+        if module in sys.modules:
+            monkeypatch.setattr(sys.modules[module], setting, False)
+
+
+@pytest.fixture
+def silent_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Accept every connection and never answer."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
+        yield
+
+
+@pytest.fixture
+def dripping_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Send a byte of a header now and then: no time-out of the socket ever comes to its end."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        stop = threading.Event()
+
+        def drip() -> None:
+            connection, _ = server.accept()
+            with connection:
+                while not stop.wait(0.1):
+                    connection.sendall(b"H")
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
+        yield
+        stop.set()
+        thread.join()
+
+
+@pytest.fixture
+def hub_that_answers(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Answer every HEAD with the status that the test asks for, or 200."""
+    status = getattr(request, "param", 200)
+
+    class Hub(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Hub) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        yield
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{port}")  # closed again: the connection is refused
+
+
+# The profile
+
+
+def test_the_argument_is_the_profile(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CF_PROFILE", "tiny")
+    assert environment.resolve_profile("laptop") == environment.ProfileChoice("laptop", "asked for")
+
+
+def test_without_an_argument_the_variable_is(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CF_PROFILE", "laptop")
+    choice = environment.resolve_profile()
+    assert choice.name == "laptop"
+    assert "CF_PROFILE" in choice.reason
+
+
+@pytest.mark.parametrize("variable", [False, True])
+def test_an_unknown_profile_is_refused_with_the_known_ones(variable: bool, monkeypatch: pytest.MonkeyPatch):
+    if variable:
+        monkeypatch.setenv("CF_PROFILE", "huge")
+    with pytest.raises(ValueError, match=r"'huge'.*tiny, laptop, full"):
+        environment.resolve_profile(None if variable else "huge")
+
+
+@pytest.mark.parametrize(
+    ("cuda", "hub", "name", "reason"),
+    [
+        (False, True, "tiny", "no CUDA"),
+        (True, False, "tiny", "does not answer"),
+        (True, True, "full", "both there"),
+    ],
+)
+def test_unasked_full_needs_cuda_and_a_hub(
+    cuda: bool, hub: bool, name: str, reason: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(environment, "hub_reachable", lambda: hub)
+    choice = environment.resolve_profile()
+    assert choice.name == name
+    assert reason in choice.reason
+
+
+def test_the_tiny_models_stay_on_the_cpu(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert [environment.pick_device(name) for name in environment.PROFILES] == ["cpu", "cuda", "cuda"]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert environment.pick_device("full") == "cpu"
+
+
+# The hub
+
+
+@pytest.mark.parametrize("hub", ["silent_hub", "dripping_hub", "no_hub"])
+def test_a_hub_that_does_not_answer_costs_at_most_the_timeout(hub: str, request: pytest.FixtureRequest):
+    request.getfixturevalue(hub)
+    started = time.perf_counter()
+    assert not environment.hub_reachable(timeout=0.5)
+    assert time.perf_counter() - started < 1.0
+
+
+@pytest.mark.usefixtures("hub_that_answers")
+@pytest.mark.parametrize("hub_that_answers", [200, 404], indirect=True)
+def test_a_hub_that_answers_is_reachable():
+    assert environment.hub_reachable()
+
+
+@pytest.mark.usefixtures("hub_that_answers")
+@pytest.mark.parametrize("hub_that_answers", [407, 502], indirect=True)
+def test_a_gateway_that_answers_for_the_hub_is_not_the_hub():
+    assert not environment.hub_reachable()
+
+
+def test_an_endpoint_that_is_no_address_is_not_reachable(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HF_ENDPOINT", "no address")
+    assert not environment.hub_reachable()
+
+
+@pytest.mark.usefixtures("silent_hub")
+def test_a_silent_hub_is_an_error_within_five_seconds_that_says_what_to_do():
+    started = time.perf_counter()
+    with pytest.raises(HubUnreachable, match=r"127\.0\.0\.1.*cf\.start\(profile='tiny'\)") as caught:
+        environment.require_hub()
+    assert time.perf_counter() - started < 5
+    assert isinstance(caught.value, OSError)
+
+
+@pytest.mark.usefixtures("no_hub")
+def test_after_that_error_imported_libraries_ask_nobody():
+    import datasets.config
+    import huggingface_hub.constants
+
+    with pytest.raises(HubUnreachable):
+        environment.require_hub()
+    assert huggingface_hub.constants.HF_HUB_OFFLINE
+    assert datasets.config.HF_HUB_OFFLINE
+    assert datasets.config.HF_DATASETS_OFFLINE
+    assert os.environ["HF_HUB_OFFLINE"] == "1"
+
+
+@pytest.mark.usefixtures("hub_that_answers")
+def test_a_hub_that_is_back_is_used_again():
+    import huggingface_hub.constants
+
+    environment.go_offline()
+    environment.require_hub()
+    assert not huggingface_hub.constants.HF_HUB_OFFLINE
+    assert "HF_HUB_OFFLINE" not in os.environ
+
+
+@pytest.mark.usefixtures("no_hub")
+def test_what_the_user_has_switched_off_stays_off_and_is_no_error(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    environment.require_hub()
+    environment.go_offline()
+    environment.go_online()
+    assert os.environ["HF_HUB_OFFLINE"] == "1"
+
+
+# Seed and threads
+
+
+def test_a_seed_fixes_python_numpy_and_torch():
+    def draw() -> tuple:
+        return random.random(), numpy.random.rand(), torch.rand(3).tolist()
+
+    environment.seed_everything(3)
+    first = draw()
+    environment.seed_everything(3)
+    again = draw()
+    environment.seed_everything(4)
+    assert first == again != draw()
+
+
+@pytest.mark.parametrize(("wanted", "expected"), [("1", 1), ("1000", None), ("", None), ("many", None)])
+def test_threads_are_the_cores_unless_fewer_are_wanted(wanted: str, expected: int, monkeypatch: pytest.MonkeyPatch):
+    before = torch.get_num_threads()
+    try:
+        monkeypatch.setenv("OMP_NUM_THREADS", wanted)
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        assert environment.set_threads() == torch.get_num_threads() == (expected or cores)
+    finally:
+        torch.set_num_threads(before)
+
+
+# Provenance
+
+
+def test_versions_are_those_that_run():
+    found = environment.versions()
+    assert found["torch"] == torch.__version__
+    assert found["python"] == ".".join(map(str, sys.version_info[:3]))
+
+
+def test_the_revision_is_the_repositorys(tmp_path, monkeypatch: pytest.MonkeyPatch):
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b", *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    monkeypatch.setattr(environment, "_REPOSITORY", tmp_path)
+    assert environment.git_revision() is None  # no repository
+    git("init", "--quiet")
+    (tmp_path / "cfhelpers").mkdir()
+    (tmp_path / "cfhelpers" / "__init__.py").write_text("one\n")
+    assert environment.git_revision() is None  # a repository, but another project's
+    git("add", ".")
+    git("commit", "--quiet", "--message", "one")
+    commit = git("rev-parse", "HEAD")
+    assert environment.git_revision() == commit
+    (tmp_path / "cfhelpers" / "__init__.py").write_text("two\n")
+    assert environment.git_revision() == f"{commit}-dirty"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process start its peak anew")
+def test_peak_memory_counts_bytes_and_starts_anew():
+    environment.reset_peak_memory()
+    before = environment.peak_memory()
+    block = torch.ones(64 * 2**20, dtype=torch.uint8)
+    with_block = environment.peak_memory()
+    assert with_block - before == pytest.approx(64 * 2**20, rel=0.2)
+    del block
+    environment.reset_peak_memory()
+    assert environment.peak_memory() < with_block
+
+
+def test_the_processor_has_a_name():
+    assert environment.device_name("cpu")
