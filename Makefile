@@ -1,6 +1,6 @@
 # Thin names for `python -m cfhelpers …`, which does the same on a machine without make.
 PYTHON ?= python3
-PROFILE ?= tiny
+CHOICE = $(if $(PROFILE),--profile $(PROFILE))
 
 .PHONY: help course test lab build results pretrain
 
@@ -8,19 +8,19 @@ help:
 	@$(PYTHON) -m cfhelpers --help
 
 course:  ## install, run every notebook, print a table (PROFILE=tiny|laptop|full)
-	@$(PYTHON) -m cfhelpers course --profile $(PROFILE)
+	@$(PYTHON) -m cfhelpers course $(CHOICE)
 
 test:  ## every check and every test
 	@$(PYTHON) -m cfhelpers test
 
 lab:  ## open JupyterLab on the notebooks
-	@$(PYTHON) -m cfhelpers lab --profile $(PROFILE)
+	@$(PYTHON) -m cfhelpers lab $(CHOICE)
 
 build:  ## notebooks/*.ipynb from notebooks/source/*.py, executed
 	@$(PYTHON) -m cfhelpers build
 
 results:  ## make results CHAPTER=03 PROFILE=tiny : the stored numbers of a chapter
-	@$(PYTHON) -m cfhelpers results $(CHAPTER) --profile $(PROFILE)
+	@$(PYTHON) -m cfhelpers results $(CHAPTER) $(CHOICE)
 
 pretrain:  ## train the two bundled models again
 	@$(PYTHON) -m cfhelpers pretrain
