@@ -110,16 +110,17 @@ class ContinualMixin(_MixedInto):
             scaler = self.accelerator.scaler
             scale = float(scaler.get_scale()) if scaler is not None else 1.0
             logs_now = (self.state.global_step + 1) % max(int(self.args.logging_steps), 1) == 0
-            self._diagnostics = self._measure(loss, scale) if logs_now else {}
-            self.method.after_backward(self.model, scale)
+            unwrapped = self.accelerator.unwrap_model(model)
+            self._diagnostics = self._measure(unwrapped, loss, scale) if logs_now else {}
+            self.method.after_backward(unwrapped, scale)
         return loss
 
-    def _measure(self, loss: Tensor, scale: float) -> dict[str, float]:
+    def _measure(self, model: nn.Module, loss: Tensor, scale: float) -> dict[str, float]:
         """Compare the penalty with the last micro-batch's loss and with the whole step's gradient."""
-        values = self.method.diagnostics(self.model)
+        values = self.method.diagnostics(model)
         if "penalty" not in values:
             return values
-        gradients = [p.grad for p in trainable_parameters(self.model).values() if p.grad is not None]
+        gradients = [p.grad for p in trainable_parameters(model).values() if p.grad is not None]
         norm = float(torch.nn.utils.get_total_norm(gradients)) / scale
         values["penalty_to_loss"] = values["penalty"] / max(float(loss), 1e-12)
         values["penalty_to_task_gradient"] = values.pop("penalty_gradient_norm") / max(norm, 1e-12)
@@ -140,7 +141,12 @@ class ContinualMixin(_MixedInto):
             os.replace(unfinished, folder / METHOD_STATE)
         super()._save_checkpoint(model, trial)
 
-    def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> Any:
+    def train(
+        self,
+        resume_from_checkpoint: str | bool | None = None,
+        trial: Any = None,
+        ignore_keys_for_eval: list[str] | None = None,
+    ) -> Any:
         """Train; when resuming, give the method its state back first."""
         checkpoint = resume_from_checkpoint
         if checkpoint is True:
@@ -155,7 +161,7 @@ class ContinualMixin(_MixedInto):
             if saved["name"] != self.method.name:
                 raise ValueError(f"{checkpoint} was saved with {saved['name']!r}, not with {self.method.name!r}.")
             self.method.load_state_dict(saved["state"])
-        return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+        return super().train(resume_from_checkpoint, trial, ignore_keys_for_eval)
 
 
 class _AfterStep(TrainerCallback):

@@ -65,7 +65,8 @@ def sequence_classifier() -> nn.Module:
     torch.manual_seed(0)
     config = RobertaConfig(
         vocab_size=20, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
-        max_position_embeddings=66, num_labels=3, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
+        max_position_embeddings=66, id2label={0: 'a', 1: 'b', 2: 'c'}, hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
         pad_token_id=0,
     )  # fmt: skip
     return RobertaForSequenceClassification(config)
@@ -188,4 +189,9 @@ def test_resuming_without_or_with_another_methods_state_is_refused(tmp_path):
 
 def test_a_method_must_be_one(tmp_path):
     with pytest.raises(TypeError, match=r"cf\.methods\.Naive"):
-        ContinualTrainer(method="ewc", model=causal(), args=arguments(tmp_path), train_dataset=uneven_dialogues())
+        ContinualTrainer(
+            method="ewc",
+            model=causal(),
+            args=arguments(tmp_path),
+            train_dataset=uneven_dialogues(),
+        )

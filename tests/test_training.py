@@ -84,6 +84,7 @@ def test_ewc_keeps_more_of_the_toy_than_naive_training():
 
 def test_joint_restarts_from_the_base_and_spends_the_same_budget_in_all():
     joint = once(Joint())
+    assert isinstance(joint.method, Joint)
     assert joint.record.matrix()[1].tolist() == [1.0, 1.0]
     untouched = toys.causal_model(0).state_dict()
     assert all(torch.equal(tensor, joint.method.base[name]) for name, tensor in untouched.items())
@@ -93,6 +94,7 @@ def test_joint_restarts_from_the_base_and_spends_the_same_budget_in_all():
 
 def test_replay_mixes_the_training_split_of_old_tasks_and_nothing_else():
     replay = once(Replay(1, share=0.5), plan=SHORT).method
+    assert isinstance(replay, Replay)
     assert list(replay.kept) == ["persona"]
     encoded = once(Naive(), plan=SHORT).tasks
     mixed = replay.training_data(encoded[1], [encoded[0]])

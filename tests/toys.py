@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from datasets import Dataset
@@ -50,10 +51,10 @@ def tokenizer() -> PreTrainedTokenizerFast:
     return made
 
 
-def causal_model(seed: int = 0, **changes: float) -> GPT2LMHeadModel:
+def causal_model(seed: int = 0, **changes: Any) -> GPT2LMHeadModel:
     """Return a GPT-2 of two small layers, with dropout."""
     torch.manual_seed(seed)
-    sizes = {"vocab_size": len(tokenizer()), "n_positions": 64, "n_embd": 32, "n_layer": 2, "n_head": 2}
+    sizes: dict[str, Any] = {"vocab_size": len(tokenizer()), "n_positions": 64, "n_embd": 32, "n_layer": 2, "n_head": 2}
     sizes |= {"initializer_range": 0.1}  # learns a few words by heart within forty steps
     return GPT2LMHeadModel(GPT2Config(**(sizes | changes), bos_token_id=1, eos_token_id=1, pad_token_id=0))
 

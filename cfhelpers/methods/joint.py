@@ -31,7 +31,7 @@ class Joint(Method):
         """Put the base weights back; heads keep their own first values."""
         model = super().prepare_model(model, task)
         state = model.state_dict()
-        self.base = copy_state({name: self.base.get(name, tensor) for name, tensor in state.items()})
+        self.base = copy_state(state | {name: tensor for name, tensor in self.base.items() if name in state})
         model.load_state_dict(self.base)
         return model
 

@@ -1,0 +1,111 @@
+"""Stored results: regenerated step by step, chosen on other seeds than reported, repeatable."""
+
+import os
+
+import numpy as np
+import pytest
+
+from cfhelpers import results
+from cfhelpers.environment import git_revision
+from cfhelpers.experiments import EXPERIMENTS, REPORTED_SEEDS, SELECTION_SEEDS, Experiment
+from cfhelpers.methods import EWC, L2SP, Joint, Naive, Replay
+from cfhelpers.training import PLANS, Plan
+from tests import toys
+
+TOY = Experiment(
+    "99", "toy", "dialogpt", ("persona", "workplace"), (Naive(), Joint()),
+    {"tiny": {"l2sp": [L2SP(0.01), L2SP(0.1), L2SP(1.0)]}}, lambda learned: {"n": float(learned.n_learned)}, (0.1,),
+)  # fmt: skip
+
+
+@pytest.fixture
+def toy_chapter(tmp_path, monkeypatch):
+    """A chapter 99 with toys for models and tasks, and four steps a task."""
+    (tmp_path / "notebooks" / "source").mkdir(parents=True)
+    (tmp_path / "notebooks" / "source" / "99_toy.py").write_text("")
+    monkeypatch.setattr(results, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(results, "EXPERIMENTS", (TOY,))
+    monkeypatch.setattr(results, "start", lambda seed=0, profile=None: toys.runtime(seed))
+    monkeypatch.setitem(PLANS, ("tiny", "dialogue"), Plan(4, 2, 1e-2, 1))
+    monkeypatch.setitem(results.SELECTION_SEEDS, "tiny", (100,))
+    monkeypatch.setitem(results.REPORTED_SEEDS, "tiny", (0, 1))
+    return tmp_path
+
+
+def test_an_interrupted_regeneration_goes_on_and_gives_the_same_file(toy_chapter, monkeypatch):
+    run_seed, calls = results._run_seed, []
+
+    def interrupted(run, *arguments):
+        calls.append(run.seed)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        yield from run_seed(run, *arguments)
+
+    monkeypatch.setattr(results, "_run_seed", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        results.regenerate("99", folder=toy_chapter)
+    path = results.regenerate("99", folder=toy_chapter)
+    assert calls[:2] == [100, 0]
+    assert 100 not in calls[3:]  # what was finished is not done again
+    assert path.name == "99_toy.tiny.json"
+    monkeypatch.setattr(results, "STORED", toy_chapter)
+    records = results.load("99", profile="tiny")
+    stages = [record.extra["stage"] for record in records]
+    assert stages == ["report"] * 5 + ["learning rate"] + ["selection"] * 3
+    assert all(
+        record.seeds == ([100] if stage == "selection" else [0, 1])
+        for record, stage in zip(records, stages, strict=True)
+    )
+    assert records[0].extra["n"] == [[1.0, 2.0], [1.0, 2.0]]
+
+    best = results.chosen([record for record in records if record.extra["stage"] == "report"])
+    assert list(best) == ["l2sp"]
+    selection = {
+        record.method["strength"]: np.mean(record.selection)
+        for record in records
+        if record.extra["stage"] == "selection"
+    }
+    assert selection[best["l2sp"].method["strength"]] == max(selection.values())
+
+    again = results.rerun(records[1], 1)  # Joint, which shares its first task with the others in the sweep
+    np.testing.assert_allclose(again.results[0], records[1].results[1], atol=1e-5)
+
+
+def test_every_stored_method_can_be_made_again():
+    for method in (Naive(), Joint(), EWC(2.0, variant="sample", max_examples=3), L2SP(0.5), Replay(4, share=0.25)):
+        again = results.make_method({"name": method.name, **method.settings()})
+        assert type(again) is type(method)
+        assert again.settings() == method.settings()
+    with pytest.raises(ValueError, match="no method named 'magic'"):
+        results.make_method({"name": "magic"})
+
+
+def test_experiments_keep_the_contract_of_a_fair_comparison():
+    for experiment in EXPERIMENTS:
+        for profile, sweeps in experiment.sweeps.items():
+            assert len({len(sweep) for sweep in sweeps.values()}) == 1, "sweeps of equal size"
+            assert len(next(iter(sweeps.values()))) >= (5 if profile == "tiny" else 3)
+    for profile, reported in REPORTED_SEEDS.items():
+        assert not set(reported) & set(SELECTION_SEEDS[profile]), "settings are chosen with other seeds"
+    assert len(REPORTED_SEEDS["tiny"]) >= 5
+
+
+def test_what_is_not_stored_says_how_to_make_it():
+    with pytest.raises(FileNotFoundError, match="cfhelpers results 77 --profile tiny"):
+        results.load("77", profile="tiny")
+    with pytest.raises(ValueError, match="no stored results; there are 01"):
+        results.regenerate("77", profile="tiny")
+
+
+STORED = [path.name.split("_")[0] for path in sorted(results.STORED.glob("*.tiny.json"))]
+
+
+@pytest.mark.parametrize("chapter", STORED)
+def test_a_stored_point_comes_out_again(chapter):
+    """One point of each chapter, another with each commit; recall and accuracy may move by 0.15 between machines."""
+    records = [record for record in results.load(chapter, profile="tiny") if record.extra["stage"] == "report"]
+    points = results.stored_points(records)
+    revision = git_revision() or os.environ.get("GITHUB_SHA") or "0"
+    record, seed = points[int(revision[:8], 16) % len(points)]
+    again = results.rerun(record, seed)
+    np.testing.assert_allclose(again.results[0], record.matrix(seed), atol=0.15, err_msg=f"{record.label}, seed {seed}")
