@@ -331,7 +331,12 @@ def _learn_task(learned: Learned, bar: tqdm[Any]) -> None:
         trainer.train()
         learned.record.seconds[0] += time.perf_counter() - start - curve.seconds
     learned.record.losses.extend(
-        {"seed": learned.run.seed, "training": task.name, **{key: entry[key] for key in entry if key != "epoch"}}
+        {
+            "seed": learned.run.seed,
+            "training": task.name,
+            **{key: entry[key] for key in entry if key != "epoch"},
+            "step": curve.before + entry["step"],
+        }
         for entry in trainer.state.log_history
         if "loss" in entry
     )

@@ -1,5 +1,7 @@
 """Figures: labels and units, axes the right way round, and intervals that are those of the metrics."""
 
+from typing import Any
+
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -58,11 +60,15 @@ def make_record(*, old=0.3, new=0.9, metric="recall", nan=False, **method) -> Re
     )
 
 
+def legend(ax: Any) -> list[str]:
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
 def texts(ax):
     return {text.get_text() for text in ax.texts}
 
 
-def bars_of(ax, label):
+def bars_of(ax: Any, label: str) -> tuple[Any, Any]:
     """Return the mean points [n, 2] of a series and its error bars as arrays [n, 2, 2] of end points."""
     container = next(c for c in ax.containers if isinstance(c, ErrorbarContainer) and c.get_label() == label)
     line, _, collections = container.lines
@@ -71,7 +77,7 @@ def bars_of(ax, label):
 
 
 def test_a_row_of_the_result_matrix_is_a_moment_and_a_column_a_task():
-    ax = plots.result_matrix(make_record())
+    ax: Any = plots.result_matrix(make_record())
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("score on", "after learning")
     assert [label.get_text() for label in ax.get_yticklabels()] == ["first", "second"]
     assert ax.get_xticklabels()[0].get_text() == "first\nrecall\n(% of questions)"
@@ -84,7 +90,7 @@ def test_a_row_of_the_result_matrix_is_a_moment_and_a_column_a_task():
 
 
 def test_a_missing_score_is_an_empty_cell():
-    ax = plots.result_matrix(make_record(nan=True))
+    ax: Any = plots.result_matrix(make_record(nan=True))
     assert {text.get_position(): text.get_text() for text in ax.texts}[(1, 0)] == "–"
     assert ax.images[0].get_array().mask.tolist() == [[False, True], [False, False]]
 
@@ -93,20 +99,20 @@ def test_low_perplexity_is_coloured_as_good():
     record = make_record(metric="perplexity")
     record.results = [[[20.0, 90.0], [60.0, 10.0]]]
     record.seeds = [0]
-    ax = plots.result_matrix(record)
+    ax: Any = plots.result_matrix(record)
     np.testing.assert_allclose(ax.images[0].get_array(), [[1, 0], [0, 1]])
     assert "20.0" in texts(ax)
 
 
 def test_learning_curves_have_a_band_over_seeds_and_a_line_at_the_new_task():
     record = make_record(old=0.3)
-    ax = plots.learning_curves(record)
+    ax: Any = plots.learning_curves(record)
     assert ax.get_xlabel() == "optimizer steps"
     assert ax.get_ylabel() == "validation recall (% of questions)"
     first, second = ax.lines[:2]
     assert (first.get_label(), second.get_label()) == ("score on first", "score on second")
     np.testing.assert_allclose(first.get_xydata(), [[0, -1], [10, 89], [20, 29]])
-    band = next(c for c in ax.collections if isinstance(c, PolyCollection))
+    band: Any = next(c for c in ax.collections if isinstance(c, PolyCollection))
     expected = mean_and_interval([26.0, 30.0, 31.0])
     heights = [y for x, y in band.get_paths()[0].vertices if x == 20]
     assert min(heights) == pytest.approx(expected.low)
@@ -116,9 +122,9 @@ def test_learning_curves_have_a_band_over_seeds_and_a_line_at_the_new_task():
 
 
 def test_loss_curves_show_each_record():
-    ax = plots.loss_curves([make_record(), make_record(name="ewc", strength=3.0)])
+    ax: Any = plots.loss_curves([make_record(), make_record(name="ewc", strength=3.0)])
     assert ax.get_ylabel() == "training loss (nats per target)"
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["naive", "ewc (strength=3)"]
+    assert legend(ax) == ["naive", "ewc (strength=3)"]
     np.testing.assert_allclose(ax.lines[0].get_xydata(), [[10, 2], [15, 1], [20, 0.5]])
 
 
@@ -129,7 +135,7 @@ def test_retention_is_upwards_and_learning_to_the_right_with_intervals_of_both()
         make_record(old=0.7, new=0.95, name="ewc", strength=1.0),
         make_record(old=0.95, new=0.97, name="joint"),
     ]
-    ax = plots.retention_against_learning(records)
+    ax: Any = plots.retention_against_learning(records)
     assert ax.get_xlabel() == "learned: recall on second (% of questions)"
     assert ax.get_ylabel() == "kept: recall on first (% of questions)"
     points, (horizontal, vertical) = bars_of(ax, "ewc")
@@ -137,20 +143,20 @@ def test_retention_is_upwards_and_learning_to_the_right_with_intervals_of_both()
     old, new = mean_and_interval([66.0, 70.0, 71.0]), mean_and_interval([99.0, 95.0, 94.0])
     np.testing.assert_allclose(vertical[0][:, 1], [old.low, old.high])
     np.testing.assert_allclose(horizontal[0][:, 0], [new.low, new.high])
-    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    labels = legend(ax)
     assert labels == ["naive (lower bound)", "ewc", "joint (upper bound)"]
     assert texts(ax) == {"1", "10"}
 
 
 def test_for_perplexity_the_best_corner_stays_upper_right():
-    ax = plots.retention_against_learning([make_record(metric="perplexity", old=30.0, new=20.0)])
+    ax: Any = plots.retention_against_learning([make_record(metric="perplexity", old=30.0, new=20.0)])
     assert ax.xaxis.get_inverted()
     assert ax.yaxis.get_inverted()
 
 
 def test_strength_sweep_has_a_logarithmic_axis_and_both_scores():
     records = [make_record(old=o, new=0.9, name="ewc", strength=s) for s, o in ((100.0, 0.9), (0.0, 0.2), (1.0, 0.5))]
-    ax = plots.strength_sweep(records)
+    ax: Any = plots.strength_sweep(records)
     assert ax.get_xscale() == "log"
     assert ax.get_xlabel() == "strength λ (log scale)"
     assert ax.get_ylabel() == "test recall (% of questions)"
@@ -166,7 +172,7 @@ def test_strength_sweep_has_a_logarithmic_axis_and_both_scores():
 def test_penalty_ratios_are_medians_of_the_last_task():
     record = make_record(name="ewc", strength=2.0)
     np.testing.assert_allclose(plots.penalty_ratio(record, "penalty_to_loss"), [0.15, 0.30, 0.45])
-    ax = plots.penalty_ratios([record])
+    ax: Any = plots.penalty_ratios([record])
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
     expected = mean_and_interval(np.log([0.15, 0.30, 0.45]))
     points, (vertical,) = bars_of(ax, "penalty / task loss")
@@ -211,3 +217,17 @@ def test_what_cannot_share_a_figure_is_refused():
         plots.learning_curves(empty)
     with pytest.raises(ValueError, match="naive logged no gradient_share while learning second"):
         plots.penalty_ratio(make_record(), "gradient_share")
+
+
+def test_a_share_is_a_knob_too_and_is_written_beside_its_point():
+    records = [make_record(old=o, name="replay", share=s) for s, o in ((0.5, 0.9), (0.1, 0.4))]
+    ax: Any = plots.retention_against_learning(records)
+    assert texts(ax) == {"0.1", "0.5"}
+    np.testing.assert_allclose(bars_of(ax, "replay")[0][:, 1], [39, 89])
+
+
+def test_scores_are_read_out_as_they_are_drawn():
+    record = make_record(old=0.3, new=0.9)
+    assert plots.scores_at(record, 20) == pytest.approx({"first": 29, "second": 89})
+    assert plots.scores_at(record, 21) == {}
+    assert plots.kept_and_learned(record) == pytest.approx((29, 91))

@@ -7,13 +7,16 @@ tell apart; every series also has its own marker or line style.
 
 from cfhelpers.plots.comparisons import penalty_ratio, penalty_ratios, retention_against_learning, strength_sweep
 from cfhelpers.plots.one_record import learning_curves, loss_curves, result_matrix
+from cfhelpers.plots.parts import kept_and_learned, scores_at
 
 __all__ = [
+    "kept_and_learned",
     "learning_curves",
     "loss_curves",
     "penalty_ratio",
     "penalty_ratios",
     "result_matrix",
     "retention_against_learning",
+    "scores_at",
     "strength_sweep",
 ]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from cfhelpers.metrics import Interval, mean_and_interval
 from cfhelpers.plots.parts import (
     COLOURS,
+    knob,
     metric_label,
     new_axes,
     old_scores,
@@ -33,7 +34,7 @@ def retention_against_learning(records: Sequence[Record], ax: Axes | None = None
 
     Both scores are test scores after the last task; the old one is the mean over all earlier tasks. The best corner is
     the upper right one (for perplexity both axes are turned round, so that this stays true). Settings of one method
-    are joined by a line in the order of their strength.
+    are joined by a line in the order of their strength (replay: of its share), which is written beside them.
 
     Args:
         records: One per method and setting, of the same tasks.
@@ -48,7 +49,7 @@ def retention_against_learning(records: Sequence[Record], ax: Axes | None = None
     others = [name for name in names if name not in _BOUNDS]
     for name in names:
         marker, colour = _BOUNDS.get(name) or style(others.index(name))
-        points = sorted((r for r in records if r.method["name"] == name), key=lambda r: r.method.get("strength") or 0)
+        points = sorted((r for r in records if r.method["name"] == name), key=lambda r: knob(r) or 0)
         new = [shown_interval(record.scores(record.tasks[-1]), metric) for record in points]
         old = [shown_interval(old_scores(record), metric) for record in points]
         ax.errorbar(
@@ -65,10 +66,8 @@ def retention_against_learning(records: Sequence[Record], ax: Axes | None = None
             label={"naive": "naive (lower bound)", "joint": "joint (upper bound)"}.get(name, name),
         )
         for record, x, y in zip(points, new, old, strict=True):
-            if "strength" in record.method and len(points) > 1:
-                ax.annotate(
-                    f"{record.method['strength']:g}", (x.mean, y.mean), (4, 4), textcoords="offset points", fontsize=8
-                )
+            if knob(record) is not None and len(points) > 1:
+                ax.annotate(f"{knob(record):g}", (x.mean, y.mean), (4, 4), textcoords="offset points", fontsize=8)
     tasks = records[0].tasks
     ax.set_xlabel(f"learned: {metric_label(metric, tasks[-1])}")
     ax.set_ylabel(f"kept: {metric_label(metric, ', '.join(tasks[:-1]))}")

@@ -97,3 +97,23 @@ def mark_tasks(ax: Axes, record: Record) -> None:
         ax.text(
             (start + end) / 2, 1.01, f"learning {task}", transform=ax.get_xaxis_transform(), ha="center", va="bottom"
         )
+
+
+def scores_at(record: Record, step: int) -> dict[str, float]:
+    """Return every task's validation score at one step as it is shown, mean over seeds, where there is one."""
+    scores: dict[str, list[float]] = {task: [] for task in record.tasks}
+    for point in record.curves:
+        if point["step"] == step and not np.isnan(point["score"]):
+            scores[point["task"]].append(shown(point["score"], record.metrics[record.tasks.index(point["task"])]))
+    return {task: float(np.mean(values)) for task, values in scores.items() if values}
+
+
+def kept_and_learned(record: Record) -> tuple[float, float]:
+    """Return the old tasks' and the new task's test scores at the end as they are shown, mean over seeds."""
+    metric = shared_metric([record])
+    return shown_interval(old_scores(record), metric).mean, shown_interval(record.scores(record.tasks[-1]), metric).mean
+
+
+def knob(record: Record) -> float | None:
+    """Return the setting of a method that a sweep turns, if it has one."""
+    return next((record.method[name] for name in ("strength", "share") if name in record.method), None)

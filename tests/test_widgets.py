@@ -1,0 +1,86 @@
+"""Widgets in a kernel, as a notebook runs them: a control is moved, and the output shows what belongs to it."""
+
+import inspect
+import re
+import textwrap
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from cfhelpers import widgets
+
+PRELUDE = """
+import sys
+sys.path.insert(0, "tests")
+from test_plots import make_record
+from cfhelpers import widgets
+
+%matplotlib inline
+
+def shown(widget):
+    texts = [out.get("text", "") for out in widget.output.outputs if out["output_type"] == "stream"]
+    errors = [out["evalue"] for out in widget.output.outputs if out["output_type"] == "error"]
+    figures = sum("image/png" in out.get("data", {}) for out in widget.output.outputs)
+    assert not errors, errors
+    return "".join(texts), figures
+"""
+
+
+def run(*cells):
+    """Execute cells in one kernel; assertions in them are the test."""
+    notebook = nbformat.v4.new_notebook()
+    notebook.cells = [nbformat.v4.new_code_cell(textwrap.dedent(cell)) for cell in (PRELUDE, *cells)]
+    NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:jupyter_client", "ignore::DeprecationWarning:zmq")
+def test_moving_a_control_redraws_what_belongs_to_it():
+    run(
+        """
+        curve = widgets.training_steps(make_record(old=0.3, new=0.9))
+        settings = ((0.0, 0.2), (1.0, 0.5), (10.0, 0.9))
+        sweep = widgets.strengths([make_record(old=o, name="ewc", strength=s) for s, o in settings])
+        """,
+        """
+        assert shown(curve) == ("After 20 steps: first 29.0, second 89.0\\n", 1)
+        assert shown(sweep) == ("λ = 10: kept 89.0, learned 91.0\\n", 1)
+        assert [value for _, value in sweep.controls["strength"].options] == [1.0, 10.0]
+        curve.controls["step"].value = 10
+        sweep.controls["strength"].value = 1.0
+        """,
+        """
+        assert shown(curve) == ("After 10 steps: first 89.0, second -1.0\\n", 1)
+        assert shown(sweep) == ("λ = 1: kept 49.0, learned 91.0\\n", 1)
+        """,
+        # The chat hands its controls on to every model; what a model makes of them is test_evaluation's business.
+        """
+        def reply(model, tokenizer, questions, **settings):
+            return [f"{model} says {tokenizer} {questions} {settings}"]
+
+        widgets.answer_questions = reply
+        chat = widgets.chat({"naive": "n", "kept": "k"}, "t", question="Who?")
+        """,
+        """
+        wanted = {"temperature": 0.0, "top_k": 50, "seed": 0}
+        text, figures = shown(chat)
+        assert text == f"  you: Who?\\nnaive: n says t ['Who?'] {wanted}\\n kept: k says t ['Who?'] {wanted}\\n", text
+        chat.controls["temperature"].value = 0.7
+        chat.controls["top_k"].value = 3
+        chat.controls["question"].value = "Why?"
+        """,
+        """
+        assert shown(chat)[0].endswith("k says t ['Why?'] {'temperature': 0.7, 'top_k': 3, 'seed': 0}\\n")
+        chat.controls["seed"].value = 4
+        """,
+        """
+        assert "'seed': 4" in shown(chat)[0]
+        """,
+    )
+
+
+def test_only_what_the_oldest_supported_ipywidgets_has():
+    source = Path(inspect.getfile(widgets)).read_text()
+    used = set(re.findall(r"ipywidgets\.(\w+)", source))
+    assert used == {"VBox", "interactive_output", "SelectionSlider", "Text", "FloatSlider", "IntSlider"}
