@@ -1,5 +1,6 @@
 """The committed notebooks equal their sources and run; and the machinery that builds, runs and cleans them works."""
 
+import re
 import sys
 import textwrap
 from pathlib import Path
@@ -77,6 +78,11 @@ def printed(notebook: NotebookNode) -> str:
 
 def test_every_source_has_its_notebook_and_every_notebook_its_source():
     assert [path.stem for path in NOTEBOOKS] == [path.stem for path in SOURCES]
+
+
+def test_the_readme_leads_to_every_notebook():
+    linked = re.findall(r"\]\((notebooks/[^)]+\.ipynb)\)", (ROOT / "README.md").read_text())
+    assert linked == [path.relative_to(ROOT).as_posix() for path in NOTEBOOKS]
 
 
 @every_notebook
