@@ -75,13 +75,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _course(options: argparse.Namespace, root: Path) -> int:
-    from cfhelpers.notebooks import execution
-
     paths = sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb"))
     if not paths:
         print("There is no notebook in notebooks/ yet.", file=sys.stderr)
         return 1
     print(f"Running {len(paths)} notebooks in the profile {options.profile!r}.", flush=True)
+    from cfhelpers.notebooks import execution  # imports nbformat, which takes a second or two
+
     outcomes = [
         execution.execute_file(path, root / "build" / "course" / options.profile / path.name, options.profile)
         for path in paths
