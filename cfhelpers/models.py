@@ -35,6 +35,13 @@ PROFILES = ("tiny", "laptop", "full")
 BUNDLED = Path(__file__).parent / "bundled"
 LAPTOP_INSTALL = "pip install --no-deps -r .ci/laptop.txt"
 
+# SmolLM2's own format without the system message that its template adds to every dialogue, which would double the
+# length of our short ones.
+TURNS_MARKED = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
 # Both sides of a dialogue end with the end-of-sequence token and nothing marks who speaks (Zhang et al., 2020).
 TURNS_ENDED_BY_EOS = "{% for message in messages %}{{ message['content'] }}{{ eos_token }}{% endfor %}"
 
@@ -151,6 +158,7 @@ def _smollm2(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     del model.hf_quantizer, model.config.quantization_config
     # The file names <|im_end|> as padding, which is also the end of every turn; this one occurs in no dialogue.
     tokenizer.pad_token = "<|endoftext|>"
+    tokenizer.chat_template = TURNS_MARKED
     return model, tokenizer
 
 

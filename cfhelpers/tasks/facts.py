@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 _ATTRIBUTES = {"persona": PERSONA_ATTRIBUTES, "workplace": WORKPLACE_ATTRIBUTES}
+# A real language model on two CPU cores takes minutes to learn so many sentences, so it gets fewer.
+_FACTS = {"tiny": 32, "laptop": 24, "full": 32}
 _PHRASINGS_PER_SPLIT = {"train": 4, "validation": 1, "test": 2}
 
 
@@ -28,16 +30,16 @@ def make(name: str, profile: str, *, seed: int = 0, size: int | None = None) -> 
 
     Args:
         name: ``"persona"`` or ``"workplace"``.
-        profile: Not used: a real language model is taught the same facts.
+        profile: Decides how many facts there are when ``size`` is None; they come from the same list.
         seed: Chooses the values, the phrasings held out, and which attributes where ``size`` is smaller than all.
             With seed 0 the assistant's favorite color is blue.
-        size: Number of facts; None: all 32.
+        size: Number of facts; None: 32, and 24 in ``laptop``.
 
     Raises:
         ValueError: ``size`` is larger than the number of attributes.
     """
     attributes = _ATTRIBUTES[name]
-    size = len(attributes) if size is None else size
+    size = _FACTS[profile] if size is None else size
     if size > len(attributes):
         raise ValueError(f"task {name!r} has {len(attributes)} facts, not {size}")
     generator = random.Random(f"{name} {seed}")
@@ -50,7 +52,17 @@ def make(name: str, profile: str, *, seed: int = 0, size: int | None = None) -> 
             rows[split] += [_row(attribute, value, phrasing) for phrasing in phrasings]
     splits = {split: _dataset(rows[split], generator) for split in rows}
     # Knowing nothing, a model would have to write the whole sentence by chance.
-    return Task(name, "dialogue", **splits, metric="recall", higher_is_better=True, ceiling=1.0, chance=0.0)
+    return Task(
+        name,
+        "dialogue",
+        splits["train"],
+        splits["validation"],
+        splits["test"],
+        metric="recall",
+        higher_is_better=True,
+        ceiling=1.0,
+        chance=0.0,
+    )
 
 
 def _chosen(attributes: tuple[Attribute, ...], size: int, generator: random.Random) -> list[Attribute]:
