@@ -136,9 +136,14 @@ def _build(options: argparse.Namespace, root: Path) -> int:
 
 
 def _results(options: argparse.Namespace, _: Path) -> int:
+    from cfhelpers.experiments import EXPERIMENTS
     from cfhelpers.results import regenerate
 
-    regenerate(options.chapter, options.profile)
+    chapters = sorted({experiment.chapter for experiment in EXPERIMENTS})
+    if options.chapter not in chapters:
+        print(f"Chapter {options.chapter!r} has no stored results; there are {', '.join(chapters)}.", file=sys.stderr)
+        return 1
+    print(f"Wrote {regenerate(options.chapter, profile=options.profile)}")
     return 0
 
 

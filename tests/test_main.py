@@ -203,6 +203,30 @@ def test_a_command_goes_on_in_the_projects_python(project: Path, shell: Shell, m
     assert shell.commands == [[str(other), "-m", "cfhelpers", "course", "--profile", "laptop"]]
 
 
+@pytest.mark.usefixtures("ready")
+def test_results_hands_on_chapter_and_profile(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
+    from cfhelpers import results
+
+    calls = []
+    monkeypatch.setattr(results, "regenerate", lambda *a, **k: calls.append((a, k)) or Path("03.json"))
+    assert commands.main(["results", "03", "--profile", "laptop"]) == 0
+    assert calls == [(("03",), {"profile": "laptop"})]
+    assert commands.main(["results", "99"]) == 1
+    assert "'99' has no stored results; there are 01" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("ready")
+@pytest.mark.parametrize(("which", "expected"), [([], ["causal", "encoder"]), (["encoder"], ["encoder"])])
+def test_pretrain_trains_what_it_is_asked_for(which: list, expected: list, monkeypatch: pytest.MonkeyPatch):
+    from cfhelpers.pretraining import causal, encoder
+
+    trained = []
+    monkeypatch.setattr(causal, "pretrain_causal", lambda: trained.append("causal"))
+    monkeypatch.setattr(encoder, "pretrain_encoder", lambda: trained.append("encoder"))
+    assert commands.main(["pretrain", *which]) == 0
+    assert trained == expected
+
+
 def test_an_old_python_is_told_what_to_do():
     code = (
         "import runpy, sys; sys.path.insert(0, '.'); sys.version_info = (3, 9, 1); "
