@@ -79,7 +79,9 @@ def _course(options: argparse.Namespace, root: Path) -> int:
     if not paths:
         print("There is no notebook in notebooks/ yet.", file=sys.stderr)
         return 1
-    print(f"Running {len(paths)} notebooks in the profile {options.profile!r}.", flush=True)
+    print(
+        f"Running {len(paths)} notebook{'s' if len(paths) > 1 else ''} in the profile {options.profile!r}.", flush=True
+    )
     from cfhelpers.notebooks import execution  # imports nbformat, which takes a second or two
 
     outcomes = [
