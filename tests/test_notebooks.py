@@ -251,6 +251,20 @@ def test_a_notebook_runs_in_its_folder_with_this_python_and_its_profile(tmp_path
     assert path.read_bytes() == before
 
 
+def test_neither_another_kernel_of_that_name_nor_a_backend_without_figures_gets_in_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    kernel = tmp_path / "kernels" / "python3"
+    kernel.mkdir(parents=True)
+    (kernel / "kernel.json").write_text('{"argv": ["no-such-python"], "display_name": "x", "language": "python"}')
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    notebook = new_notebook(cells=[new_code_cell("import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()")])
+    outcome = execution.execute(notebook, "figure", tmp_path, "tiny")
+    assert outcome.error is None
+    assert any("image/png" in output.get("data", {}) for output in notebook.cells[0].outputs)
+
+
 # Cleaning
 
 
