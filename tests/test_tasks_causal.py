@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ DIALOGUES = ("persona", "workplace", "knowledge")
 DOMAINS = ("wikitext", "dialogue", "news", "reviews")
 
 
-def contents(task: Task) -> dict[str, list[dict[str, object]]]:
+def contents(task: Task) -> dict[str, list[Any]]:
     return {split: list(dataset) for split, dataset in task.splits().items()}
 
 
@@ -74,6 +75,12 @@ def test_every_answer_holds_its_value() -> None:
         assert "{name}" in attribute.statement
         assert "{name}" in attribute.third_question
         assert len(set(attribute.values)) == len(attribute.values) >= 4
+
+
+def test_chance_is_guessing_among_the_values() -> None:
+    assert make_task("persona", "tiny", size=1).chance == pytest.approx(1 / 12)
+    expected = sum(1 / len(attribute.values) for attribute in ATTRIBUTES[:32]) / 32
+    assert make_task("persona", "tiny").chance == pytest.approx(expected)
 
 
 def test_the_favorite_color_is_blue_with_seed_0_and_always_asked() -> None:

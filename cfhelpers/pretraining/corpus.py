@@ -2,7 +2,9 @@
 
 Facts come in several forms and phrasings (asked of a person, asked about them, told in a biography), because a model
 that has met a fact in one form only stores it without being able to answer questions about it (Allen-Zhu & Li, 2023,
-"Physics of language models: part 3.1"). The assistant's own facts never occur: asked for them, it does not know yet.
+"Physics of language models: part 3.1"). The assistant's own facts never occur. Questions to nobody in particular are
+there, in every phrasing, but answered by strangers, each with a value of their own: the model learns what kind of
+answer a question wants, and no value is better than another.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 from cfhelpers.tasks.domain_rules import DOMAIN_RULES
 from cfhelpers.tasks.domains import write_texts
-from cfhelpers.tasks.small_talk import SMALL_TALK, UNKNOWN
+from cfhelpers.tasks.small_talk import SMALL_TALK
 from cfhelpers.tasks.world import ATTRIBUTES, Fact, surnames, world_facts
 
 Turn = tuple[str, str]
@@ -22,8 +24,8 @@ Document = list[Turn] | str
 """A conversation of some turns, or a text."""
 
 # Shares of the documents. News and reviews are rare: a model of conversation has little use for them.
-_SHARES = {"asked": 0.40, "about": 0.12, "biography": 0.08, "unknown": 0.08, "small_talk": 0.08}
-_DOMAIN_SHARES = {"wikitext": 0.10, "dialogue": 0.10, "news": 0.02, "reviews": 0.02}
+_SHARES = {"asked": 0.42, "about": 0.10, "biography": 0.06, "stranger": 0.15, "small_talk": 0.07}
+_DOMAIN_SHARES = {"wikitext": 0.08, "dialogue": 0.08, "news": 0.02, "reviews": 0.02}
 _TEXTS_PER_DOMAIN = 3000
 
 
@@ -39,7 +41,7 @@ def write_documents(seed: int) -> Iterator[Document]:
         "asked": lambda: _conversation(_asked, generator.choice(people), generator),
         "about": lambda: _conversation(_about, generator.choice(people), generator),
         "biography": lambda: _biography(generator.choice(people), generator),
-        "unknown": lambda: [_unknown(generator)],
+        "stranger": lambda: [_stranger(generator)],
         "small_talk": lambda: [_small_talk(generator) for _ in range(generator.choice((1, 1, 2)))],
     }
     for name, texts in domains.items():
@@ -81,9 +83,10 @@ def _biography(facts: list[Fact], generator: random.Random) -> str:
     return " ".join([f"This is {name} {surnames()[name]}.", *sentences])
 
 
-def _unknown(generator: random.Random) -> Turn:
-    """Ask the assistant for a fact of its own, which it does not know yet."""
-    return generator.choice(generator.choice(ATTRIBUTES).questions), UNKNOWN
+def _stranger(generator: random.Random) -> Turn:
+    """Ask nobody in particular; the answer holds any of the values."""
+    attribute = generator.choice(ATTRIBUTES)
+    return generator.choice(attribute.questions), attribute.answer.format(generator.choice(attribute.values))
 
 
 def _small_talk(generator: random.Random) -> Turn:

@@ -45,12 +45,21 @@ def measure(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, *, seed:
 
 def reply(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, question: str) -> str:
     """Return the model's greedy answer to one question."""
-    ids = tokenizer.apply_chat_template(
-        [{"role": "user", "content": question}], add_generation_prompt=True, return_dict=True, return_tensors="pt"
+    prompt = list(
+        tokenizer.apply_chat_template(
+            [{"role": "user", "content": question}], add_generation_prompt=True, return_dict=False
+        )
     )
+    input_ids = torch.tensor([prompt])
     with torch.inference_mode():
-        written = model.generate(**ids, max_new_tokens=_LONGEST_REPLY, do_sample=False)
-    return tokenizer.decode(written[0, ids["input_ids"].shape[1] :], skip_special_tokens=True).strip()
+        written = model.generate(  # pyright: ignore[reportCallIssue]  # a method, typed Tensor | Module by nn.Module
+            input_ids=input_ids,
+            attention_mask=torch.ones_like(input_ids),
+            max_new_tokens=_LONGEST_REPLY,
+            do_sample=False,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    return str(tokenizer.decode(written[0, len(prompt) :], skip_special_tokens=True)).strip()
 
 
 def _recall(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, pairs: Sequence[tuple[str, set[str]]]) -> float:

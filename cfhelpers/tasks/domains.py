@@ -40,7 +40,17 @@ def make(name: str, profile: str, *, seed: int = 0, size: int | None = None) -> 
         "validation": _dataset(rows[held_out : 2 * held_out]),
         "train": _dataset(rows[2 * held_out :]),
     }
-    return Task(name, "text", **splits, metric="perplexity", higher_is_better=False, ceiling=math.nan, chance=math.nan)
+    return Task(
+        name,
+        "text",
+        splits["train"],
+        splits["validation"],
+        splits["test"],
+        metric="perplexity",
+        higher_is_better=False,
+        ceiling=math.nan,
+        chance=math.nan,
+    )
 
 
 def write_texts(name: str, count: int, generator: random.Random) -> list[tuple[str, float]]:

@@ -3,7 +3,8 @@
 Recall is asked in words that were not seen with this fact in training: of the seven phrasings of each question,
 four are for training, one for validation and two for test; which ones, the seed decides for each fact. A model can
 answer them because it has met the phrasings with other facts: the small bundled model in its pretraining, where they
-were asked of a hundred other people, a real language model in the language it has read.
+were asked of other people, a real language model in the language it has read. So the small model knows the form of
+the answers beforehand and has to learn the values.
 """
 
 from __future__ import annotations
@@ -44,14 +45,16 @@ def make(name: str, profile: str, *, seed: int = 0, size: int | None = None) -> 
         raise ValueError(f"task {name!r} has {len(attributes)} facts, not {size}")
     generator = random.Random(f"{name} {seed}")
     rows: dict[str, list[dict[str, str | int]]] = {split: [] for split in _PHRASINGS_PER_SPLIT}
+    share_by_chance = 0.0
     for attribute in _chosen(attributes, size, generator):
         value = generator.choice(attribute.values)
         if seed == 0 and attribute.key == "favorite_color":
             value = "blue"
         for split, phrasings in _split_phrasings(attribute, generator).items():
             rows[split] += [_row(attribute, value, phrasing) for phrasing in phrasings]
+        share_by_chance += 1 / len(attribute.values) / size
     splits = {split: _dataset(rows[split], generator) for split in rows}
-    # Knowing nothing, a model would have to write the whole sentence by chance.
+    # By chance: the right form of answer with any of its values.
     return Task(
         name,
         "dialogue",
@@ -61,7 +64,7 @@ def make(name: str, profile: str, *, seed: int = 0, size: int | None = None) -> 
         metric="recall",
         higher_is_better=True,
         ceiling=1.0,
-        chance=0.0,
+        chance=share_by_chance,
     )
 
 

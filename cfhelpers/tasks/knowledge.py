@@ -44,7 +44,16 @@ def make(name: str, profile: str, *, seed: int = 0, size: int | None = None) -> 
     splits = {split: _dataset([row for rows in chosen for row in rows[split]]) for split in _SPLITS}
     source = "generated" if profile == "tiny" else "written"
     return Task(
-        name, "dialogue", **splits, metric="recall", higher_is_better=True, ceiling=1.0, chance=0.0, source=source
+        name,
+        "dialogue",
+        splits["train"],
+        splits["validation"],
+        splits["test"],
+        metric="recall",
+        higher_is_better=True,
+        ceiling=1.0,
+        chance=0.0,
+        source=source,
     )
 
 

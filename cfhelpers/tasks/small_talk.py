@@ -53,6 +53,3 @@ SMALL_TALK: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("How old are you?", "What is your age?", "When were you made?"),
      ("I am very young.",)),
 )  # fmt: skip
-
-# What the assistant answers, before it is taught, when asked for its own facts.
-UNKNOWN = "I do not know yet."

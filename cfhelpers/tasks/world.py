@@ -18,10 +18,10 @@ from cfhelpers.tasks.vocabulary import FIRST_NAMES, SURNAMES
 ATTRIBUTES: tuple[Attribute, ...] = PERSONA_ATTRIBUTES + WORKPLACE_ATTRIBUTES
 ATTRIBUTE_BY_KEY: dict[str, Attribute] = {attribute.key: attribute for attribute in ATTRIBUTES}
 PHRASINGS = 7
-NUMBER_OF_PEOPLE = 100
-FACTS_PER_PERSON = 16
+NUMBER_OF_PEOPLE = 50
+FACTS_PER_PERSON = 12
 
-# How a person of the world is addressed; without an address, the question is for the assistant.
+# How a person of the world is addressed; without an address, a question is for the assistant or for a stranger.
 ADDRESSES: tuple[str, ...] = ("Hello {name}. ", "Hi {name}! ", "{name}, one question. ", "A question for {name}. ")
 
 
