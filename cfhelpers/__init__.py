@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from cfhelpers.fisher import Importance, fisher_diagonal
     from cfhelpers.methods import EWC
     from cfhelpers.penalty import QuadraticPenalty
+    from cfhelpers.plans import Plan
     from cfhelpers.records import Record
     from cfhelpers.runtime import Runtime, start
     from cfhelpers.trainer import ContinualMixin, ContinualTrainer
-    from cfhelpers.training import Plan, learn_once, learn_sequence
+    from cfhelpers.training import learn_once, learn_sequence
 
 __version__ = "0.1.0"
 
@@ -50,7 +51,7 @@ _MODULE_OF = {
     "Record": "cfhelpers.records",
     "Runtime": "cfhelpers.runtime",
     "fisher_diagonal": "cfhelpers.fisher",
-    "Plan": "cfhelpers.training",
+    "Plan": "cfhelpers.plans",
     "learn_once": "cfhelpers.training",
     "learn_sequence": "cfhelpers.training",
     "start": "cfhelpers.runtime",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from collections.abc import Sequence
@@ -161,3 +162,28 @@ def find_record(records: Sequence[Record], name: str, **settings: Any) -> Record
             f"{len(found)} records match {wanted}; there are: {', '.join(each.label for each in records)}"
         )
     return found[0]
+
+
+def merge_seeds(records: Sequence[Record]) -> Record:
+    """Join records of the same experiment with different seeds into one.
+
+    Raises:
+        ValueError: The records differ in more than their seeds, or share one.
+    """
+    first = records[0]
+    for record in records[1:]:
+        for name in ("role", "profile", "tasks", "method", "plan"):
+            if getattr(record, name) != getattr(first, name):
+                raise ValueError(f"Records differ in {name}: {getattr(first, name)} and {getattr(record, name)}.")
+    seeds = [seed for record in records for seed in record.seeds]
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"Records share a seed: {seeds}.")
+    merged = copy.deepcopy(first)
+    for record in records[1:]:
+        for name in ("seeds", "results", "initial", "selection", "curves", "losses", "seconds"):
+            getattr(merged, name).extend(copy.deepcopy(getattr(record, name)))
+        for name, values in record.extra.items():
+            merged.extra[name] = [*merged.extra.get(name, []), *values]
+        merged.peak_memory_bytes = max(merged.peak_memory_bytes, record.peak_memory_bytes)
+        merged.stored_bytes = max(merged.stored_bytes, record.stored_bytes)
+    return merged

@@ -20,9 +20,10 @@ from cfhelpers import methods
 from cfhelpers.environment import resolve_profile
 from cfhelpers.experiments import EXPERIMENTS, REPORTED_SEEDS, SELECTION_SEEDS, Experiment
 from cfhelpers.methods import Method, Naive
-from cfhelpers.records import Record, load_json, save_json
+from cfhelpers.plans import PLANS, Plan
+from cfhelpers.records import Record, load_json, merge_seeds, save_json
 from cfhelpers.runtime import Runtime, start
-from cfhelpers.training import PLANS, Learned, Plan, learn_once, merge_seeds
+from cfhelpers.training import Learned, learn_once
 
 REPOSITORY = Path(__file__).parent.parent
 STORED = REPOSITORY / "notebooks" / "results"

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 from tqdm.auto import tqdm
-from transformers import TrainerCallback, TrainingArguments
+from transformers import TrainingArguments
 
 from cfhelpers import environment
+from cfhelpers.curves import CurveCallback
 from cfhelpers.evaluation import evaluate_task
 from cfhelpers.methods.base import Method
 from cfhelpers.methods.naive import Naive
-from cfhelpers.records import Record
+from cfhelpers.plans import PLANS, Plan
+from cfhelpers.records import Record, merge_seeds
 from cfhelpers.runtime import Runtime
 from cfhelpers.tasks.encoding import EncodedTask, Split, encode_task
 from cfhelpers.tasks.task import Task
@@ -29,36 +31,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 Measure = Callable[["Learned"], dict[str, float]]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The budget and optimizer setting that all compared methods share.
-
-    Attributes:
-        steps: Optimizer steps for each task.
-        batch_size: Sequences in one step.
-        learning_rate: Of AdamW without weight decay, after a warm-up of 5 % of the steps, falling linearly to zero.
-        curve_points: How often each task's validation score is taken while one task is learned.
-    """
-
-    steps: int
-    batch_size: int
-    learning_rate: float
-    curve_points: int = 6
-
-
-PLANS = {
-    ("tiny", "dialogue"): Plan(120, 32, 1e-3),
-    ("tiny", "text"): Plan(120, 16, 1e-3),
-    ("tiny", "classification"): Plan(100, 32, 5e-4),
-    ("laptop", "dialogue"): Plan(45, 8, 3e-4, curve_points=3),
-    ("laptop", "text"): Plan(60, 4, 1e-4, curve_points=3),
-    ("laptop", "classification"): Plan(150, 16, 1e-4, curve_points=3),
-    ("full", "dialogue"): Plan(300, 16, 5e-5),
-    ("full", "text"): Plan(500, 16, 5e-5),
-    ("full", "classification"): Plan(1000, 16, 3e-5),
-}
 
 
 @dataclass
@@ -220,31 +192,6 @@ def learn_sequence(
     return merge_seeds(records)
 
 
-def merge_seeds(records: Sequence[Record]) -> Record:
-    """Join records of the same experiment with different seeds into one.
-
-    Raises:
-        ValueError: The records differ in more than their seeds, or share one.
-    """
-    first = records[0]
-    for record in records[1:]:
-        for name in ("role", "profile", "tasks", "method", "plan"):
-            if getattr(record, name) != getattr(first, name):
-                raise ValueError(f"Records differ in {name}: {getattr(first, name)} and {getattr(record, name)}.")
-    seeds = [seed for record in records for seed in record.seeds]
-    if len(set(seeds)) < len(seeds):
-        raise ValueError(f"Records share a seed: {seeds}.")
-    merged = copy.deepcopy(first)
-    for record in records[1:]:
-        for name in ("seeds", "results", "initial", "selection", "curves", "losses", "seconds"):
-            getattr(merged, name).extend(copy.deepcopy(getattr(record, name)))
-        for name, values in record.extra.items():
-            merged.extra[name] = [*merged.extra.get(name, []), *values]
-        merged.peak_memory_bytes = max(merged.peak_memory_bytes, record.peak_memory_bytes)
-        merged.stored_bytes = max(merged.stored_bytes, record.stored_bytes)
-    return merged
-
-
 def _checked_plan(tasks: Sequence[Task], plan: Plan | None, profile: str) -> Plan:
     if not tasks:
         raise ValueError("A sequence needs at least one task.")
@@ -316,7 +263,7 @@ def _learn_task(learned: Learned, bar: tqdm[Any]) -> None:
     learned.model = learned.method.prepare_model(learned.model, task).to(learned.run.device)
     data = learned.method.training_data(task, seen)
     steps = learned.method.training_steps(learned.plan.steps, seen)
-    curve = _Curve(learned, task.name, steps, bar)
+    curve = CurveCallback(learned.record, task.name, steps, lambda: _score_row(learned, "validation"), bar)
     with tempfile.TemporaryDirectory(prefix="cfhelpers-") as folder:
         trainer = ContinualTrainer(
             method=learned.method,
@@ -384,31 +331,3 @@ def _score_row(learned: Learned, split: Split) -> list[float]:
         else float("nan")
         for task in learned.tasks
     ]
-
-
-class _Curve(TrainerCallback):
-    """Takes validation scores of all tasks along the way and moves the progress bar."""
-
-    def __init__(self, learned: Learned, training: str, steps: int, bar: tqdm[Any]) -> None:
-        self.learned, self.training, self.bar = learned, training, bar
-        points = learned.plan.curve_points
-        self.when = {round(steps * point / points) for point in range(1, points + 1)}
-        self.before = max((entry["step"] for entry in learned.record.curves), default=0)
-        self.seconds = 0.0
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if not self.learned.record.curves:
-            self._take(0)
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.bar.update()
-        if state.global_step in self.when:
-            self._take(state.global_step)
-
-    def _take(self, step: int) -> None:
-        start = time.perf_counter()
-        row = _score_row(self.learned, "validation")
-        for task, score in zip(self.learned.tasks, row, strict=True):
-            entry = {"training": self.training, "step": self.before + step, "task": task.name, "score": score}
-            self.learned.record.curves.append({"seed": self.learned.run.seed, **entry})
-        self.seconds += time.perf_counter() - start

@@ -17,7 +17,7 @@ SOURCES = sorted((ROOT / "notebooks" / "source").glob("*.py"))
 
 LAYERS = {
     4: {"__main__", "commands", "checks", "widgets", "homework", "notebooks", "results", "experiments"},
-    3: {"runtime", "training", "trainer", "plots", "records"},
+    3: {"runtime", "training", "trainer", "plots", "records", "plans", "curves"},
     2: {"methods", "evaluation", "coherence"},
     1: {"fisher", "penalty", "tasks", "models", "classifier", "pretraining"},
     0: {"environment", "installation", "metrics", "evaluate_metrics"},

@@ -8,8 +8,9 @@ from torch import nn
 
 from cfhelpers.evaluation import answer_questions, evaluate_task, evaluating, linear_probe
 from cfhelpers.methods import Naive
+from cfhelpers.plans import Plan
 from cfhelpers.tasks.encoding import IGNORED, encode_task
-from cfhelpers.training import Plan, learn_once
+from cfhelpers.training import learn_once
 from tests import toys
 
 

@@ -9,7 +9,7 @@ from cfhelpers import results
 from cfhelpers.environment import git_revision
 from cfhelpers.experiments import EXPERIMENTS, REPORTED_SEEDS, SELECTION_SEEDS, Experiment
 from cfhelpers.methods import EWC, L2SP, Joint, Naive, Replay
-from cfhelpers.training import PLANS, Plan
+from cfhelpers.plans import PLANS, Plan
 from tests import toys
 
 TOY = Experiment(

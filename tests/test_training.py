@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from cfhelpers.methods import EWC, L2SP, Joint, Naive, Replay
-from cfhelpers.records import Record
-from cfhelpers.training import Plan, learn_once, learn_sequence, merge_seeds
+from cfhelpers.plans import Plan
+from cfhelpers.records import Record, merge_seeds
+from cfhelpers.training import learn_once, learn_sequence
 from tests import toys
 
 PLAN = Plan(steps=40, batch_size=2, learning_rate=1e-2, curve_points=2)

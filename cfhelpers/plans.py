@@ -1,0 +1,33 @@
+"""How long and how fast a model trains on one task: the same for all methods that are compared."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The budget and optimizer setting that all compared methods share.
+
+    Attributes:
+        steps: Optimizer steps for each task.
+        batch_size: Sequences in one step.
+        learning_rate: Of AdamW without weight decay, after a warm-up of 5 % of the steps, falling linearly to zero.
+        curve_points: How often each task's validation score is taken while one task is learned.
+    """
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+    curve_points: int = 6
+
+
+PLANS = {
+    ("tiny", "dialogue"): Plan(120, 32, 1e-3),
+    ("tiny", "text"): Plan(120, 16, 1e-3),
+    ("tiny", "classification"): Plan(100, 32, 5e-4),
+    ("laptop", "dialogue"): Plan(45, 8, 3e-4, curve_points=3),
+    ("laptop", "text"): Plan(60, 4, 1e-4, curve_points=3),
+    ("laptop", "classification"): Plan(150, 16, 1e-4, curve_points=3),
+    ("full", "dialogue"): Plan(300, 16, 5e-5),
+    ("full", "text"): Plan(500, 16, 5e-5),
+    ("full", "classification"): Plan(1000, 16, 3e-5),
+}
