@@ -1,0 +1,623 @@
+# %% [markdown]
+# # 3 · Elastic weight consolidation on DialoGPT
+#
+# **A chat model learns who it is, then where it works. Does it still know its favorite color?**
+#
+# You will
+#
+# - build elastic weight consolidation (EWC) from three short pieces;
+# - choose its strength λ with a sweep;
+# - judge it fairly: against L2, replay and joint training.
+#
+# Running all cells takes at most 1 minute in the profile `tiny`, 10 in `laptop`, 15 in `full`.
+#
+# Previous: [1 · Demonstrating forgetting](01_demonstrating_forgetting.ipynb)
+#
+# {{colab badge}}
+
+# %% tags=["colab"]
+# {{colab install}}
+
+# %%
+import copy
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from IPython.display import Markdown
+
+import cfhelpers as cf
+from cfhelpers import checks, coherence, widgets
+from cfhelpers.evaluation import answer_questions
+from cfhelpers.metrics import mean_and_interval
+from cfhelpers.tasks.encoding import encode_dialogue
+
+run = cf.start(seed=0)
+
+# %% [markdown]
+# ## Predict
+#
+# A chat model is taught a **persona**: its favorite color, its cat, its home. Then, with no persona in sight, it is
+# taught about its **workplace**. Write down before you go on:
+#
+# 1. What share of the persona will it still know?
+# 2. EWC pulls every weight back to where it was, the important ones more. What happens if it pulls very hard?
+# 3. Would it do as well to pull all weights alike?
+
+# %%
+persona, workplace = run.tasks("persona", "workplace")
+color = persona.test.filter(lambda row: row["fact"] == "assistant.favorite_color")
+for task in (persona, workplace):
+    print(f"{task.name}: {len(task.train)} questions to learn from, {len(task.test)} in other words to be tested on")
+    for row in task.test.select(range(3)):
+        print(f"   {row['question']:<50} {row['answer']}")
+print("and among the persona's test questions:", *color["question"], "->", color["answer"][0])
+
+# %% [markdown]
+# ## The baseline: learn, then learn something else
+#
+# `recall` is the share of test questions answered exactly, by the most probable word each time. The test asks in words
+# that were not used for this fact in training, so that a parrot fails.
+
+# %%
+plain = cf.methods.Naive()
+taught = cf.learn_once(run, "dialogpt", ["persona", "workplace"], plain, stop_after=1)
+naive = taught.then(plain)
+
+# %%
+# alt: Recall of the persona and of the workplace along the optimizer steps of naive training. The persona is learned
+#  first; the vertical line marks where the workplace begins.
+cf.plots.learning_curves(naive.record)
+plt.show()
+
+# %%
+untouched, tokenizer = run.load("dialogpt").model, taught.tokenizer
+for name, model in {"untouched": untouched, "persona": taught.model, "then workplace": naive.model}.items():
+    print(f"{name:>15}:", " | ".join(answer_questions(model, tokenizer, color["question"])))
+
+# %% [markdown]
+# ### What to notice
+#
+# - The persona's curve right of the line: nothing there trains it, nothing there forbids to break it.
+# - What the last model says about its color. Has it fallen silent, or does it answer from the world it saw last?
+
+# %% [markdown]
+# ## One sequence, and a loss on the answer
+#
+# A language model predicts each next token of one sequence: the question *and then* the answer. The loss should count
+# the answer only, with its end-of-sequence token, or the model never stops.
+#
+# | symbol | in the code |
+# |---|---|
+# | tokens, `[B, T]` | `input_ids`: question, answer, end, padding |
+# | real or padding, `[B, T]` | `attention_mask`: 1 or 0 |
+# | targets, `[B, T]` | `labels`: the token itself, or −100 where the loss must not look |
+#
+# The model shifts the labels by itself.
+
+# %% [markdown]
+# ### Exercise 3.1 · a batch of dialogue ★☆☆ 10 minutes
+#
+# Given pairs (question ids, answer ids), build the three tensors. Append `end_id` to each answer. Pad on the right with
+# `pad_id`, which may be the *same* token as `end_id`.
+#
+# <details><summary>Hint: my model never stops talking</summary>
+# Labels were masked wherever the id equals the padding; the true end went with it. Mask by position.
+# </details>
+# <details><summary>Hint: my loss is suspiciously low</summary>
+# Did you shift the labels by hand? Then the model is asked to copy.
+# </details>
+
+
+# %% exercise="3.1"
+def dialogue_batch(pairs: list[tuple[list[int], list[int]]], end_id: int, pad_id: int) -> dict[str, torch.Tensor]:
+    """Return input_ids, attention_mask and labels, each an integer tensor of shape [B, T], T the longest sequence."""
+    ### BEGIN SOLUTION
+    longest = max(len(question) + len(answer) + 1 for question, answer in pairs)
+    rows: dict[str, list[list[int]]] = {"input_ids": [], "attention_mask": [], "labels": []}
+    for question, answer in pairs:
+        ids = [*question, *answer, end_id]
+        padding = longest - len(ids)
+        rows["input_ids"].append(ids + [pad_id] * padding)
+        rows["attention_mask"].append([1] * len(ids) + [0] * padding)
+        rows["labels"].append([-100] * len(question) + ids[len(question) :] + [-100] * padding)
+    return {name: torch.tensor(values) for name, values in rows.items()}
+    ### END SOLUTION
+
+
+# %%
+dialogue_batch = checks.ewc.dialogue_batch(dialogue_batch)
+
+# %% graded="3.1" points=1
+checks.require_solved("3.1")
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# {{solution 3.1}}
+#
+# The common mistake pads question and answer separately to one length and hands them over as `input_ids` and `labels`.
+# Then the third word of the answer is what should follow the third word of the question. The museum below trains that.
+# </details>
+
+
+# %%
+def as_pairs(questions: list[str], answers: list[str]) -> tuple[list, int]:
+    """Tokenise dialogues as this model's chat template writes them; return the pairs and the id that ends them."""
+    pairs, end_id = [], 0
+    for question, answer in zip(questions, answers, strict=True):
+        ids, labels = encode_dialogue(tokenizer, question, answer)
+        start = labels.count(-100)
+        pairs.append((ids[:start], ids[start:-1]))
+        end_id = ids[-1]
+    return pairs, end_id
+
+
+batch = dialogue_batch(*as_pairs(color["question"], color["answer"]), tokenizer.pad_token_id)
+for ids, labels in zip(batch["input_ids"].tolist(), batch["labels"].tolist(), strict=True):
+    print("  sequence:", " ".join(repr(tokenizer.decode([token])) for token in ids))
+    print("  targets: ", " ".join("·" if label == -100 else repr(tokenizer.decode([label])) for label in labels))
+
+# %% [markdown]
+# ## The importance of a weight
+#
+# Which weights does the persona hang on? Those whose change would change the probability of its answers. The diagonal
+# of the Fisher information says how much:
+#
+# $$F_i = \frac{1}{N} \sum_{n=1}^{N} \left( \frac{\partial \log p(y_n \mid x_n)}{\partial \theta_i} \right)^2$$
+#
+# | symbol | in the code |
+# |---|---|
+# | $N$ | number of dialogues, not of batches |
+# | $\log p(y_n \mid x_n)$ | minus the cross-entropy, *summed* over the targets of one dialogue |
+# | $\theta_i$ | an entry of a parameter with `requires_grad` |
+# | $F_i$ | one tensor per parameter, shaped like it |
+
+# %% [markdown]
+# Square first, then average. The gradient of a whole batch is a sum in which examples cancel each other: at the end of
+# training it is near zero *because* the model is at an optimum, not because the weights do not matter.
+#
+# With the labels of the data this is called the **empirical** Fisher (van de Ven, 2025).
+
+# %% [markdown]
+# ### Exercise 3.2 · the Fisher diagonal ★★★ 25 minutes
+#
+# Return a dictionary from parameter name to tensor. Leave no gradients behind. `model(**example).loss` is a *mean* over
+# targets.
+#
+# <details><summary>Hint: unsupported operand 'NoneType'</summary>
+# A frozen parameter has none: leave it out.
+# </details>
+# <details><summary>Hint: my values are too small</summary>
+# Do not square the gradient of a batch. Go through its rows.
+# </details>
+# <details><summary>Hint: long answers count too little</summary>
+# Multiply the mean by the number of labels that are not −100, without the first position.
+# </details>
+
+
+# %% exercise="3.2"
+def fisher(model: torch.nn.Module, batches: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Return the empirical Fisher diagonal: one float32 tensor per trainable parameter, by its name."""
+    ### BEGIN SOLUTION
+    model.eval()
+    trainable = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    total = {name: torch.zeros_like(parameter) for name, parameter in trainable.items()}
+    device, n_examples = next(iter(trainable.values())).device, 0
+    for batch in batches:
+        for row in range(len(batch["labels"])):
+            example = {name: tensor[row : row + 1].to(device) for name, tensor in batch.items()}
+            n_targets = (example["labels"][:, 1:] != -100).sum()
+            model.zero_grad()
+            (model(**example).loss * n_targets).backward()
+            for name, parameter in trainable.items():
+                total[name] += parameter.grad.square()
+            n_examples += 1
+    model.zero_grad()
+    return {name: tensor / n_examples for name, tensor in total.items()}
+    ### END SOLUTION
+
+
+# %%
+fisher = checks.ewc.fisher(fisher)
+
+# %% graded="3.2" points=2
+checks.require_solved("3.2")
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# {{solution 3.2}}
+#
+# The common mistake calls `backward()` on a batch and squares. The ranking of the weights looks right, the size does
+# not, and a λ tuned with one batch size is wrong with another.
+# </details>
+
+# %% [markdown]
+# ### When the model is sure of itself
+#
+# After training, $p(y_n|x_n)$ of the trained answers is close to 1, and the gradient of its logarithm close to 0. The
+# empirical Fisher shrinks with success: the better the answers are known, the less they seem to need the weights. One
+# remedy draws the labels from the model's own predictions: the Fisher information proper, estimated by sampling.
+
+
+# %%
+def drawn_labels(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the batch with every target drawn anew from what the model predicts there."""
+    device = next(model.parameters()).device
+    with torch.no_grad():
+        logits = model(batch["input_ids"].to(device), batch["attention_mask"].to(device)).logits[:, :-1]
+    drawn = torch.distributions.Categorical(logits=logits.float().cpu()).sample()
+    target = batch["labels"][:, 1:] != -100
+    labels = torch.cat([batch["labels"][:, :1], torch.where(target, drawn, -100)], dim=1)
+    return {**batch, "labels": labels}
+
+
+few = list(taught.tasks[0].batches("train", 16))[:2]
+taught.model.eval()
+for name, batches in {"of the data": few, "drawn": [drawn_labels(taught.model, batch) for batch in few]}.items():
+    values = torch.cat([tensor.flatten() for tensor in fisher(taught.model, batches).values()])
+    print(f"labels {name:<12} mean importance {values.mean():.2e}, largest {values.max():.2e}")
+
+# %% [markdown]
+# ## A spring on every weight
+#
+# While the new task is learned, each weight is tied to where it was, $\theta^*_i$, with a spring as stiff as it is
+# important (Kirkpatrick et al., 2017):
+#
+# $$\text{penalty}(\theta) = \frac{\lambda}{2} \sum_i F_i \left(\theta_i - \theta^*_i\right)^2$$
+#
+# | symbol | in the code |
+# |---|---|
+# | $\theta^*$, the anchor | a *copy* of the weights when the old task was learned |
+# | $F$ | `importance` |
+# | $\lambda$ | `strength` |
+
+# %% [markdown]
+# ### Exercise 3.3 · the penalty ★★☆ 15 minutes
+#
+# Write the class. `value(model)` returns a tensor that `backward()` can be called on. A name in `importance` that the
+# model does not have must be an error: a penalty on nothing looks like a penalty.
+#
+# <details><summary>Hint: my penalty is always zero</summary>
+# The anchor <em>is</em> the live weights: <code>.detach()</code> shares their memory. Add <code>.clone()</code>.
+# </details>
+# <details><summary>Hint: its value is right, its gradient zero</summary>
+# <code>clone()</code> alone keeps the anchor on the graph. Add <code>.detach()</code>.
+# </details>
+
+
+# %% exercise="3.3"
+class ElasticPenalty:
+    """(strength / 2) · Σ importance · (weight − anchor)², the anchor being the weights at construction."""
+
+    def __init__(self, model: torch.nn.Module, importance: dict[str, torch.Tensor], strength: float) -> None:
+        ### BEGIN SOLUTION
+        weights = dict(model.named_parameters())
+        self.anchor = {name: weights[name].detach().clone() for name in importance}
+        self.importance, self.strength = importance, strength
+        ### END SOLUTION
+
+    def value(self, model: torch.nn.Module) -> torch.Tensor:
+        """Return the penalty as a differentiable tensor of shape []."""
+        ### BEGIN SOLUTION
+        weights = dict(model.named_parameters())
+        terms = [(F * (weights[name] - self.anchor[name]).square()).sum() for name, F in self.importance.items()]
+        return self.strength / 2 * torch.stack(terms).sum()
+        ### END SOLUTION
+
+
+# %%
+ElasticPenalty = checks.ewc.penalty(ElasticPenalty)
+
+# %% graded="3.3" points=2
+checks.require_solved("3.3")
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# {{solution 3.3}}
+#
+# The common mistake stores `{name: parameter}`. The anchor then moves with the model and the penalty stays at zero,
+# whatever λ: training is naive and is called EWC.
+# </details>
+
+# %% [markdown]
+# ## The experiment: your EWC
+#
+# Three hooks make your pieces a method. After the persona it measures importance and remembers the weights; after each
+# backward pass of the workplace it adds the penalty's gradient.
+#
+# λ and the kind of labels come from the stored sweep, where they were chosen on validation questions with other seeds.
+
+# %%
+stored = cf.results.load("03", profile=run.profile)
+reported = [record for record in stored if record.extra["stage"] == "report"]
+best = cf.results.chosen(reported)["ewc"].method
+
+
+class MyEWC(cf.methods.Method):
+    name = "my ewc"
+
+    def __init__(self, strength: float, labels: str) -> None:
+        self.strength, self.labels, self.penalties = strength, labels, []
+
+    def after_task(self, model, task):
+        batches = list(task.batches("train"))
+        if self.labels == "sample":
+            batches = [drawn_labels(model.eval(), batch) for batch in batches]
+        self.penalties.append(ElasticPenalty(model, fisher(model, batches), self.strength))
+
+    def after_backward(self, model, scale):
+        for penalty in self.penalties:
+            (scale * penalty.value(model)).backward()
+
+
+print("chosen on validation data:", best)
+mine = taught.then(MyEWC(best["strength"], best["variant"]))
+
+# %%
+# alt: Two panels of recall along the optimizer steps, naive training left and your EWC right. The curves of the persona
+#  differ after the vertical line where the workplace begins.
+figure, axes = plt.subplots(1, 2, figsize=(11, 3.6), layout="constrained", sharey=True)
+for ax, learned in zip(axes, (naive, mine), strict=True):
+    cf.plots.learning_curves(learned.record, ax=ax)
+    ax.text(0.02, 0.5, learned.record.method["name"], transform=ax.transAxes, fontweight="bold")
+plt.show()
+
+# %%
+# alt: Training loss of naive training and of your EWC along the optimizer steps on a logarithmic axis, without the
+#  penalty.
+cf.plots.loss_curves([naive.record, mine.record])
+plt.show()
+
+# %%
+models = {"untouched": untouched, "naive": naive.model, "your EWC": mine.model}
+scores = {name: learned.record for name, learned in {"naive": naive, "your EWC": mine}.items()}
+for name, model in models.items():
+    print(f"{name:>10}:", " | ".join(answer_questions(model, tokenizer, color["question"])))
+Markdown(
+    f"After both tasks, this seed: naive keeps {100 * scores['naive'].scores('persona')[0]:.0f} % of the persona and "
+    f"knows {100 * scores['naive'].scores('workplace')[0]:.0f} % of the workplace; your EWC keeps "
+    f"{100 * scores['your EWC'].scores('persona')[0]:.0f} % and knows "
+    f"{100 * scores['your EWC'].scores('workplace')[0]:.0f} %."
+)
+
+# %% [markdown]
+# ## Talk to them
+#
+# **Temperature** flattens (above 1) or sharpens (below 1) the distribution that the next word is drawn from; 0 always
+# takes the most probable. **Top-k** draws among the k most probable words only. Ask about the color, about work, about
+# the weather; raise the temperature until one of them breaks.
+
+# %%
+chat = widgets.chat(models, tokenizer, question=color["question"][0])
+chat
+
+# %%
+for temperature, top_k in ((0.0, 50), (0.7, 50), (1.5, 50), (1.5, 3)):
+    print(f"temperature {temperature}, top-k {top_k}")
+    for name, model in models.items():
+        replies = answer_questions(model, tokenizer, color["question"][:1], temperature=temperature, top_k=top_k)
+        print(f"   {name:>10}: {replies[0]}")
+
+# %% [markdown]
+# ## How coherent are the replies?
+#
+# “Fragmented and incoherent” can be counted. **Repetition**: the share of word pairs that a reply has said before.
+# **Distinct-2**: the share of different word pairs among all replies. **Perplexity under the untouched model**: how
+# strange a reply is to the model that nobody has trained since.
+
+# %%
+general = run.tasks("knowledge")[0].test
+questions = [*persona.test["question"][:8], *workplace.test["question"][:8], *general["question"][:8]]
+
+
+def strangeness(replies: list[str]) -> float:
+    """Return the perplexity of replies, given their questions, under the untouched model."""
+    device = next(untouched.parameters()).device
+    batch = dialogue_batch(*as_pairs(questions, replies), tokenizer.pad_token_id)
+    batch = {name: tensor.to(device) for name, tensor in batch.items()}
+    n_targets = int((batch["labels"][:, 1:] != -100).sum())
+    with torch.no_grad():
+        return cf.metrics.perplexity(float(untouched(**batch).loss) * n_targets, n_targets)
+
+
+table = "| model | repetition | distinct-2 | perplexity under the untouched model |\n|---|---|---|---|\n"
+for name, model in models.items():
+    replies = answer_questions(model, tokenizer, questions, temperature=0.7)
+    numbers = coherence.repetition(replies), coherence.distinct(replies), strangeness(replies)
+    table += f"| {name} | {numbers[0]:.1%} | {numbers[1]:.1%} | {numbers[2]:.1f} |\n"
+Markdown(table)
+
+# %% [markdown]
+# **What it does not show.** Whether the replies are *true*: these counts know no facts. A reply can be strange to the
+# untouched model because it is broken, or because it is something new that it was taught. Read the table beside recall,
+# never alone.
+
+# %% [markdown]
+# ## How strong? A sweep of λ
+#
+# λ has no meaning without the scale of $F$ and of the loss, so a value copied from elsewhere is noise. Sweep it on a
+# logarithmic grid, and look at two ratios: penalty to task loss, and penalty's gradient to task's gradient.
+#
+# The sweep is read from stored records, several seeds for each λ.
+
+# %%
+sweep = [r for r in stored if r.method["name"] == "ewc" and r.extra["stage"] == "report"]
+if len(sweep) < 3:  # outside tiny only the chosen λ is run with the reported seeds
+    sweep = [r for r in stored if r.method["name"] == "ewc" and r.extra["stage"] == "selection"]
+
+# %%
+# alt: Above, recall of the persona and of the workplace against the strength lambda on a logarithmic axis. Below, the
+#  ratio of the penalty to the task loss and of the penalty's gradient to the task's gradient, both axes logarithmic.
+figure, axes = plt.subplots(2, 1, figsize=(6.4, 7), layout="constrained", sharex=True)
+cf.plots.strength_sweep(sweep, ax=axes[0])
+cf.plots.penalty_ratios(sweep, ax=axes[1])
+plt.show()
+
+# %%
+kept_and_learned = {record.method["strength"]: cf.plots.kept_and_learned(record) for record in sweep}
+weakest, strongest = min(kept_and_learned), max(kept_and_learned)
+ratio = np.median(cf.plots.penalty_ratio(cf.results.chosen(reported)["ewc"], "penalty_to_task_gradient"))
+Markdown(
+    f"From λ = {weakest:g} to λ = {strongest:g} the persona kept goes from {kept_and_learned[weakest][0]:.0f} to "
+    f"{kept_and_learned[strongest][0]:.0f} %, the workplace learned from {kept_and_learned[weakest][1]:.0f} to "
+    f"{kept_and_learned[strongest][1]:.0f} %. At the chosen λ = {best['strength']:g} the penalty's gradient is "
+    f"{ratio:.2g} times the task's: when that ratio is far below 1 the penalty does nothing, and far above 1 little "
+    "else happens."
+)
+
+# %%
+explorer = widgets.strengths(sweep)
+explorer
+
+# %% [markdown]
+# ## Is it worth it? A fair comparison
+#
+# Equal steps, batch size and learning rate for all; equally many settings tried for each method, chosen on validation
+# questions with seeds that are not shown. **L2** pulls all weights alike, without a Fisher. **Replay** keeps a few old
+# dialogues and mixes them in. **Naive** and **joint** training are the bounds.
+
+# %%
+# alt: Recall of the persona, kept, against recall of the workplace, learned, with 95 percent intervals: naive and joint
+#  training, and EWC, L2 and replay with the settings chosen on validation data.
+names = ("naive", "ewc", "l2sp", "replay", "joint")
+chosen = {r.method["name"]: r for r in reported if r.extra["chosen"] or r.method["name"] in ("naive", "joint")}
+cf.plots.retention_against_learning([chosen[name] for name in names])
+plt.show()
+
+# %%
+header = [
+    "method",
+    "persona kept",
+    "workplace learned",
+    "knowledge kept",
+    "dialogue perplexity",
+    "seconds",
+    "MB stored",
+]
+lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
+for name in names:
+    record = chosen[name]
+    last = {key: np.array(record.extra[key])[:, -1] for key in ("knowledge", "dialogue")}
+    shares = (record.scores("persona"), record.scores("workplace"), last["knowledge"])
+    cells = [record.label, *(f"{mean_and_interval(100 * share):.0f}" for share in shares)]
+    cells += [f"{mean_and_interval(last['dialogue']):.2f}", f"{np.mean(record.seconds):.1f}"]
+    lines.append("| " + " | ".join([*cells, f"{record.stored_bytes / 1e6:.2f}"]) + " |")
+Markdown("\n".join(lines))
+
+# %%
+fall = {name: chosen[name].scores("persona", after="persona") - chosen[name].scores("persona") for name in names}
+saved = 1 - fall["ewc"].mean() / fall["naive"].mean()
+share_learned = chosen["ewc"].scores("workplace").mean() / chosen["naive"].scores("workplace").mean()
+over_l2 = mean_and_interval(100 * (chosen["ewc"].scores("persona") - chosen["l2sp"].scores("persona")))
+verdict = "no difference that these seeds can show"
+if over_l2.low > 0 or over_l2.high < 0:
+    verdict = "in favor of " + ("EWC" if over_l2.mean > 0 else "L2")
+Markdown(
+    f"EWC removes **{saved:.0%}** of naive training's forgetting and reaches **{share_learned:.0%}** of its new-task "
+    f"score. Against L2, seed by seed, it keeps {over_l2:+.1f} points more of the persona: {verdict}."
+)
+
+# %% [markdown]
+# **What it shows.** On these two tasks, how much each method keeps, learns, takes and stores; and in the fourth column
+# what it loses of things that nobody asked it to keep.
+#
+# **What it does not show.** That the order is the same for long sequences, larger models or other data. Replay may keep
+# real old dialogues; where that is not allowed, it is not an option. Seconds are those of the machine in the record.
+
+# %% [markdown]
+# ## Museum
+#
+# Three things that published code does, with their numbers on these models.
+#
+# 1. **One task only.** After learning “blue”, ask for the color: “it still says blue”. Nothing came in between.
+# 2. **An anchor that is alive.** The penalty is computed against the weights themselves.
+# 3. **Unrelated `input_ids` and `labels`.** Question and answer, each padded to one length.
+
+# %%
+importance = fisher(taught.model, few)
+moved = float(ElasticPenalty(taught.model, importance, best["strength"]).value(naive.model).detach())
+alive = float(ElasticPenalty(naive.model, importance, best["strength"]).value(naive.model).detach())
+one_task = taught.record.scores("persona", after="persona")[0]
+two_tasks = naive.record.scores("persona")[0]
+Markdown(
+    "| exhibit | what is reported | what a second look says |\n|---|---|---|\n"
+    f"| one task only | recall {one_task:.0%}: “it remembers” | with a second task, naive: {two_tasks:.0%} |\n"
+    f"| an anchor that is alive | penalty {alive:.3g} after naive training | from the true anchor: {moved:.3g} nats |"
+)
+
+
+# %%
+def one_length(pairs: list[tuple[list[int], list[int]]], end_id: int, pad_id: int) -> dict[str, torch.Tensor]:
+    """Return the question as input_ids and the answer as labels, both padded: what not to do."""
+    longest = max(len(part) for pair in pairs for part in pair)
+    padded = [[part + [pad_id] * (longest - len(part)) for part in pair] for pair in pairs]
+    return {"input_ids": torch.tensor([q for q, _ in padded]), "labels": torch.tensor([a for _, a in padded])}
+
+
+pairs, end_id = as_pairs(persona.train["question"][:64], persona.train["answer"][:64])
+for layout in (one_length, dialogue_batch):
+    student = copy.deepcopy(untouched).train()
+    optimizer, losses = torch.optim.AdamW(student.parameters(), lr=naive.plan.learning_rate), []
+    for step in range(20):
+        batch = layout(pairs[16 * (step % 4) :][:16], end_id, tokenizer.pad_token_id)
+        loss = student(**{name: tensor.to(student.device) for name, tensor in batch.items()}).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    reply = answer_questions(student, tokenizer, color["question"][:1])[0]
+    print(f"{layout.__name__:>15}: loss {losses[0]:.2f} -> {losses[-1]:.2f}; then it answers “{reply[:60]}”")
+
+# %% [markdown]
+# Both losses fall; only one of them has to do with answering. A falling loss shows that *something* is being learned.
+# What it is, only a test in its own words can tell.
+
+# %% [markdown]
+# ## Run a stored point again
+#
+# `cf.results.rerun` repeats any stored record with one of its seeds. The naive run at the top had seed 0 and the stored
+# settings, so it should have come out the same.
+
+# %%
+# Repeat any other point; it takes as long as the training at the top did:
+# cf.results.rerun(chosen["l2sp"], seed=1).matrix()
+difference = np.nanmax(np.abs(naive.record.matrix(seed=0) - chosen["naive"].matrix(seed=0)))
+print(f"largest difference between the run above and the stored one, seed 0: {100 * difference:.2f} points")
+
+# %% [markdown]
+# ## The three promises
+
+# %%
+Markdown(
+    f"""
+- **EWC from three pieces.** A batch, an importance, a spring: your EWC kept
+  {100 * mine.record.scores("persona")[0]:.0f} % of the persona where naive training kept
+  {100 * naive.record.scores("persona")[0]:.0f} %.
+- **The strength.** λ = {best["strength"]:g} was best of {len(sweep)} on a logarithmic grid; with λ = 0.05 the penalty
+  would be {best["strength"] / 0.05:.3g} times weaker.
+- **A fair judgement.** EWC removes {saved:.0%} of the forgetting; against plain L2: {verdict}.
+"""
+)
+
+# %% [markdown]
+# ## Now change this
+#
+# 1. Estimate the Fisher at other weights than the anchor (after the workplace). What does EWC protect then?
+# 2. Square the batch's gradient in `fisher` and find the λ that works now. How far is it from the old one?
+# 3. Teach persona, workplace, persona of another seed. One penalty for each task, or one that is updated?
+# 4. Add `run.tasks("dialogue")` to what EWC protects (`cf.EWC.from_data`). Does general dialogue suffer less?
+
+# %% [markdown]
+# ## References
+#
+# - Kirkpatrick et al. (2017). *Overcoming catastrophic forgetting in neural networks.* PNAS.
+# - van de Ven (2025). *On the computation of the Fisher information in continual learning.*
+# - Li et al. (2018). *Explicit inductive bias for transfer learning with convolutional networks.* ICML. (L2-SP)
+# - Robins (1995). *Catastrophic forgetting, rehearsal and pseudorehearsal.*
+# - Zhang et al. (2020). *DialoGPT: large-scale generative pre-training for conversational response generation.* ACL.
+# - Li et al. (2016), distinct-n; Welleck et al. (2020), repetition.
+#
+# Previous: [1 · Demonstrating forgetting](01_demonstrating_forgetting.ipynb)
