@@ -90,7 +90,7 @@ def test_joint_restarts_from_the_base_and_spends_the_same_budget_in_all():
     untouched = toys.causal_model(0).state_dict()
     assert all(torch.equal(tensor, joint.method.base[name]) for name, tensor in untouched.items())
     steps = [entry["step"] for entry in joint.record.losses if entry["training"] == "workplace"]
-    assert max(steps) == 2 * PLAN.steps
+    assert (min(steps) > PLAN.steps, max(steps)) == (True, 3 * PLAN.steps)  # one budget, then two from the base
 
 
 def test_replay_mixes_the_training_split_of_old_tasks_and_nothing_else():
