@@ -97,7 +97,7 @@ def test_accumulate_decays_and_takes_in_new_parameters() -> None:
 @pytest.mark.parametrize("method", ["merge", "accumulate"])
 def test_combining_what_does_not_belong_together_is_refused(method: str) -> None:
     combine = getattr(importance(), method)
-    with pytest.raises(ValueError, match="'a.bias'"):
+    with pytest.raises(ValueError, match=r"'a.bias'"):
         combine(importance(tensors={"a.weight": torch.ones(2, 3)}))
     with pytest.raises(ValueError, match=r"shapes differ for 'a.weight': \(2, 3\) and \(5, 3\)"):
         combine(importance(tensors={"a.weight": torch.ones(5, 3), "a.bias": torch.ones(3)}))

@@ -31,12 +31,16 @@ class Batch:
         return len(self.indices)
 
     def rows(self, start: int, stop: int) -> Batch:
-        """Examples ``start`` to ``stop``; everything without a batch dimension is passed on whole."""
+        """Examples ``start`` to ``stop``."""
+        return self.select(list(range(*slice(start, stop).indices(len(self)))))
+
+    def select(self, rows: list[int]) -> Batch:
+        """The examples at ``rows``; everything without a batch dimension is passed on whole."""
         inputs = {
-            name: value[start:stop] if isinstance(value, Tensor) and _has_rows(value, len(self)) else value
+            name: value[rows] if isinstance(value, Tensor) and _has_rows(value, len(self)) else value
             for name, value in self.inputs.items()
         }
-        return Batch(inputs, self.labels[start:stop], self.indices[start:stop])
+        return Batch(inputs, self.labels[rows], tuple(self.indices[row] for row in rows))
 
 
 def prepare(
@@ -168,8 +172,8 @@ def _to_batch(batch: Mapping[str, Any], indices: Sequence[int], device: torch.de
 
 
 def _is_numeric(value: Any) -> bool:
-    return (
-        isinstance(value, Tensor) or ((hasattr(value, "__array__") or isinstance(value, (list, tuple))) and _fits(value))
+    return isinstance(value, Tensor) or (
+        (hasattr(value, "__array__") or isinstance(value, (list, tuple))) and _fits(value)
     )
 
 

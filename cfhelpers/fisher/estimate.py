@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Any
 
 from torch import nn
 
 from cfhelpers.fisher import data
+from cfhelpers.fisher.engine import Engine
 from cfhelpers.fisher.forward import Forward
 from cfhelpers.fisher.guard import estimating
 from cfhelpers.fisher.importance import Importance
 from cfhelpers.fisher.likelihood import UNITS, VARIANTS, Likelihood, Unit, Variant, n_targets
-from cfhelpers.fisher.loop import Loop
 from cfhelpers.fisher.naming import trainable_parameters, unwrap_model
 
 
@@ -89,26 +90,26 @@ def _estimate(
     model: nn.Module, batches: Any, variant: Variant, unit: Unit, draws: int, seed: int, max_examples: int | None
 ) -> Importance:
     forward = Forward(model)
-    engine: Loop | None = None
-    likelihood: Likelihood | None = None
+    engine: Engine | None = None
     examples = targets = seen = 0
-    for batch in batches:
-        if max_examples is not None and seen + len(batch) > max_examples:
-            batch = batch.rows(0, max_examples - seen)
-        seen += len(batch)
-        if not bool((batch.labels != data.IGNORED).any()):
-            continue
-        if likelihood is None or engine is None:
-            _refuse_exact_for_tokens(variant, batch)
-            shift = forward.shifts_labels(batch.rows(0, 2))
-            likelihood = Likelihood(variant, unit, shift, draws, seed)
-            engine = Loop(forward, trainable_parameters(model))
-        counts = n_targets(batch.labels, likelihood.shift)
-        if not bool(counts.any()):
-            continue
-        engine.add(batch, likelihood)
-        examples += int((counts > 0).sum())
-        targets += int(counts.sum())
+    with ExitStack() as stack:
+        for batch in batches:
+            if max_examples is not None and seen + len(batch) > max_examples:
+                batch = batch.rows(0, max_examples - seen)
+            seen += len(batch)
+            if not bool((batch.labels != data.IGNORED).any()):
+                continue
+            if engine is None:
+                _refuse_exact_for_tokens(variant, batch)
+                shift = forward.shifts_labels(batch.rows(0, 2))
+                engine = Engine(forward, trainable_parameters(model), Likelihood(variant, unit, shift, draws, seed))
+                stack.enter_context(engine.running())
+            counts = n_targets(batch.labels, engine.likelihood.shift)
+            if not bool(counts.any()):
+                continue
+            engine.add(batch)
+            examples += int((counts > 0).sum())
+            targets += int(counts.sum())
     if engine is None or examples == 0:
         raise ValueError(
             f"none of the {seen} examples has a target: every label is -100. Did the collator mask the answers "

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Hashable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812, the name everybody reads
 from torch import Tensor, nn
 
 from cfhelpers.fisher.data import IGNORED, Batch
+
+_known_shifts: dict[Hashable, bool] = {}
+
+
+def structure(model: nn.Module) -> Hashable:
+    """What two models share if they can be treated alike: the class of every module and the configuration."""
+    config = getattr(model, "config", None)
+    settings = config.to_json_string() if hasattr(config, "to_json_string") else None
+    return settings, tuple((name, type(module)) for name, module in model.named_modules())
 
 
 class Forward:
@@ -21,13 +31,13 @@ class Forward:
     def __init__(self, model: nn.Module) -> None:
         self.model = model
         self.base: nn.Module = model.get_base_model() if hasattr(model, "get_base_model") else model  # type: ignore[operator]
-        self.accepted, self.any_name = _accepted_names(model, self.base)
+        self.accepted = _accepted_names(model)
         config = getattr(self.base, "config", None)
         self.encoder_decoder = bool(getattr(config, "is_encoder_decoder", False))
 
     def arguments(self, batch: Batch) -> dict[str, Any]:
         """What the model is called with: known names, no cache, and the decoder's inputs of a sequence-to-sequence."""
-        inputs = {name: value for name, value in batch.inputs.items() if self.any_name or name in self.accepted}
+        inputs = {name: value for name, value in batch.inputs.items() if name in self.accepted}
         if "use_cache" in self.accepted:
             inputs["use_cache"] = False
         if self.encoder_decoder and "decoder_input_ids" not in inputs and "decoder_inputs_embeds" not in inputs:
@@ -55,14 +65,22 @@ class Forward:
     def shifts_labels(self, batch: Batch) -> bool:
         """Whether position t of the logits predicts label t + 1, as in a causal language model.
 
-        Decided by the model's own loss on ``batch``: it is compared with both conventions. A model that computes no
-        loss is taken to be causal when its logits are ``[B, T, V]``, unless it has an encoder and a decoder.
+        Decided by the model's own loss on ``batch``, once per class of model: it is compared with both conventions.
+        A model that computes no loss is taken to be causal when its logits are ``[B, T, V]``, unless it has an
+        encoder and a decoder.
 
         Raises:
-            ValueError: A label is no class of the model, or the model's own loss is the cross-entropy of its labels under neither convention.
+            ValueError: A label is no class of the model, or the model's own loss is the cross-entropy of its labels
+                under neither convention.
         """
         if batch.labels.dim() == 1:
             return False
+        key = structure(self.model)
+        if key not in _known_shifts:
+            _known_shifts[key] = self._compare_with_loss(batch)
+        return _known_shifts[key]
+
+    def _compare_with_loss(self, batch: Batch) -> bool:
         classes = self(batch).shape[-1]
         if int(batch.labels.max()) >= classes:
             raise ValueError(f"label {int(batch.labels.max())} is no class of this model, which has {classes}.")
@@ -106,17 +124,20 @@ def align(logits: Tensor, labels: Tensor, shift: bool) -> tuple[Tensor, Tensor]:
     return logits, labels
 
 
-def _accepted_names(model: nn.Module, base: nn.Module) -> tuple[set[str], bool]:
-    """The names in the signatures of the model and, under peft, of its base; and whether there are none."""
-    names: set[str] = set()
-    open_ended = False
-    for module in (model, base):
-        for parameter in inspect.signature(module.forward).parameters.values():
-            if parameter.kind == inspect.Parameter.VAR_KEYWORD:
-                open_ended = True
-            elif parameter.kind != inspect.Parameter.VAR_POSITIONAL:
-                names.add(parameter.name)
-    return names, open_ended and not names
+def _accepted_names(model: nn.Module) -> set[str]:
+    """The names that a model's ``forward`` takes, itself or by handing ``**kwargs`` to the model inside it.
+
+    Hugging Face models take any ``**kwargs`` and mostly ignore them, so an open signature alone accepts nothing.
+    """
+    parameters = inspect.signature(model.forward).parameters.values()
+    variable = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    names = {parameter.name for parameter in parameters if parameter.kind not in variable}
+    if any(parameter.kind == inspect.Parameter.VAR_KEYWORD for parameter in parameters):
+        for child in model.children():
+            inner = _accepted_names(child)
+            if "input_ids" in inner or "inputs_embeds" in inner:
+                names |= inner
+    return names
 
 
 def _logits_of(output: Any) -> Any:

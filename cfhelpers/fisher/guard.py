@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ def estimating(model: nn.Module) -> Iterator[None]:
     checkpointing = [m for m in model.modules() if getattr(m, "gradient_checkpointing", False) is True]
     numpy_state, python_state = np.random.get_state(), random.getstate()
     try:
-        with torch.random.fork_rng(), torch.enable_grad():
+        with torch.random.fork_rng(), torch.enable_grad(), _uncompiled(model):
             for parameter, _, _ in parameters:
                 parameter.grad = None
             for module in checkpointing:
@@ -40,3 +40,10 @@ def estimating(model: nn.Module) -> Iterator[None]:
         for parameter, gradient, requires_grad in parameters:
             parameter.requires_grad_(requires_grad)
             parameter.grad = gradient
+
+
+def _uncompiled(model: nn.Module) -> AbstractContextManager[object]:
+    """Run compiled parts as plain Python, where hooks fire."""
+    compiled = any(getattr(module, "_compiled_call_impl", None) is not None for module in model.modules())
+    compiled = compiled or any("_orig_mod" in module._modules for module in model.modules())
+    return torch.compiler.set_stance("force_eager") if compiled else nullcontext()

@@ -165,7 +165,7 @@ class Importance(Mapping[str, Tensor]):
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no mapping
         except SafetensorError as error:
             raise ValueError(f"{path} is not a safetensors file: {error}.") from error
         if metadata.get("format") != FORMAT:

@@ -59,23 +59,27 @@ class Likelihood:
             ValueError: The log-likelihood is not finite, or a label is no class of the model.
         """
         positions, targets = align(logits.detach(), labels, self.shift)
-        rows = (targets != IGNORED).flatten().nonzero().squeeze(1)
-        probabilities = torch.softmax(positions.flatten(0, 1)[rows], -1, dtype=_accumulation_type(logits))
-        observed = targets.flatten()[rows]
-        _check_finite(positions, probabilities, observed, rows, targets.shape[1], indices)
-        examples = rows // targets.shape[1]
+        flat, targets = positions.flatten(0, 1), targets.flatten()
+        rows = (targets != IGNORED).nonzero().squeeze(1)
+        # Where most positions are targets, working on all of them in place beats gathering and scattering.
+        dense = 2 * len(rows) >= len(flat)
+        probabilities = torch.softmax(flat if dense else flat[rows], -1, dtype=_accumulation_type(logits))
+        places = rows if dense else torch.arange(len(rows), device=rows.device)
+        observed, examples = targets[rows], rows // positions.shape[1]
+        _check_finite(flat, probabilities, observed, rows, places, [indices[i] for i in examples.tolist()])
         passes = self.passes(logits)
         for step in range(passes):
-            chosen, weights = self._targets(step, passes, probabilities, observed, examples, indices)
-            if self.variant == "batched":
-                weights = weights / (len(rows) if self.unit == "token" else len(examples.unique())) ** 0.5
-            elif self._signed(logits):
-                weights = weights * self._signs(step, examples, indices).to(weights)
-            residual = probabilities * weights[:, None]
-            residual[torch.arange(len(rows), device=rows.device), chosen] -= weights
-            gradient = torch.zeros_like(positions).flatten(0, 1)
-            gradient[rows] = residual.to(gradient.dtype)
-            yield gradient.view_as(logits)
+            chosen, weights = self._targets(step, passes, probabilities, places, observed, examples, indices)
+            if self._signed(logits):
+                signs = self._signs(step, examples, indices).to(probabilities)
+                weights = signs if weights is None else signs * weights
+            residual = probabilities if step == passes - 1 else probabilities.clone()
+            residual = _weighted_residual_(residual, places, chosen, weights).to(logits.dtype)
+            if dense:
+                gradient = residual.index_fill_(0, (targets == IGNORED).nonzero().squeeze(1), 0.0)
+            else:
+                gradient = torch.zeros_like(flat).index_copy_(0, rows, residual)
+            yield gradient.view(logits.shape)
 
     def _signed(self, logits: Tensor) -> bool:
         return self.unit == "token" and self.variant in ("sample", "empirical") and logits.dim() == 3
@@ -85,18 +89,24 @@ class Likelihood:
         step: int,
         passes: int,
         probabilities: Tensor,
+        places: Tensor,
         observed: Tensor,
         examples: Tensor,
         indices: tuple[int, ...],
-    ) -> tuple[Tensor, Tensor]:
-        """The label of each target and its weight, for one backward pass."""
+    ) -> tuple[Tensor, Tensor | None]:
+        """The label of each target and its weight (None: all 1), for one backward pass."""
         if self.variant == "exact":
-            return torch.full_like(observed, step), probabilities[:, step].sqrt()
-        weights = torch.full_like(probabilities[:, 0], passes**-0.5)
+            return torch.full_like(observed, step), probabilities[places, step].sqrt()
+        if self.variant == "batched":
+            count = len(observed) if self.unit == "token" else len(examples.unique())
+            return observed, torch.full_like(probabilities[places, 0], count**-0.5)
+        chosen, weights = observed, None
         if self.variant == "sample":
             uniform = self._uniform(step, examples, indices, stream=0).to(probabilities)
-            return _inverse_cdf(probabilities, uniform), weights
-        return observed, weights
+            chosen = _inverse_cdf(probabilities[places], uniform)
+        if passes > 1:
+            weights = torch.full_like(probabilities[places, 0], passes**-0.5)
+        return chosen, weights
 
     def _signs(self, step: int, examples: Tensor, indices: tuple[int, ...]) -> Tensor:
         return self._uniform(step, examples, indices, stream=1).lt(0.5).double() * 2 - 1
@@ -132,21 +142,32 @@ def _inverse_cdf(probabilities: Tensor, uniform: Tensor) -> Tensor:
     return torch.searchsorted(cumulative, threshold, right=True).squeeze(1)
 
 
+def _weighted_residual_(probabilities: Tensor, places: Tensor, chosen: Tensor, weights: Tensor | None) -> Tensor:
+    """``weight · (p − onehot)`` at the given rows, in place; the sign does not matter to a square."""
+    if weights is None:
+        probabilities[places, chosen] -= 1.0
+        return probabilities
+    everywhere = torch.zeros_like(probabilities[:, 0]).index_copy_(0, places, weights)
+    probabilities.mul_(everywhere[:, None])
+    probabilities[places, chosen] -= weights
+    return probabilities
+
+
 def _check_finite(
-    positions: Tensor, probabilities: Tensor, observed: Tensor, rows: Tensor, width: int, indices: tuple[int, ...]
+    flat: Tensor, probabilities: Tensor, observed: Tensor, rows: Tensor, places: Tensor, examples: list[int]
 ) -> None:
-    classes = positions.shape[-1]
+    """Raise where a target's log-likelihood is not finite; ``examples`` has the number of each target's example."""
+    classes = flat.shape[-1]
     outside = (observed < 0) | (observed >= classes)
     if bool(outside.any()):
         raise ValueError(
             f"label {int(observed[outside][0])} is no class of this model, which has {classes}; "
             "use -100 for what is to be ignored."
         )
-    chosen = positions.flatten(0, 1)[rows, observed]
-    bad = ~(torch.isfinite(chosen) & torch.isfinite(probabilities.sum(-1)))
+    # One NaN or +inf among the logits of a position makes each of its probabilities NaN.
+    bad = ~(torch.isfinite(flat[rows, observed]) & torch.isfinite(probabilities[places, observed]))
     if bool(bad.any()):
-        example = indices[int(rows[bad][0]) // width]
         raise ValueError(
-            f"the loss is not finite on example {example}: NaN or infinite weights, a half-precision overflow, or a "
-            "label whose class the model excludes there."
+            f"the loss is not finite on example {examples[int(bad.nonzero()[0])]}: NaN or infinite weights, a "
+            "half-precision overflow, or a label whose class the model excludes there."
         )

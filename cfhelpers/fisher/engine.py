@@ -1,0 +1,84 @@
+"""Which parameters go through the hooks and which through the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from torch import Tensor, nn
+
+from cfhelpers.fisher.data import Batch
+from cfhelpers.fisher.forward import Forward
+from cfhelpers.fisher.hooks import Hooks
+from cfhelpers.fisher.likelihood import Likelihood
+from cfhelpers.fisher.loop import Loop
+from cfhelpers.fisher.selfcheck import verdict
+
+
+class Engine:
+    """Sums squared gradients: hooks where they are right, one example at a time where they are not.
+
+    Args:
+        forward: Calls the model.
+        parameters: The trainable parameters, by name.
+        likelihood: What is differentiated.
+
+    Attributes:
+        sums: Parameter name to the sum of squared gradients, float32 or wider.
+    """
+
+    def __init__(self, forward: Forward, parameters: Mapping[str, nn.Parameter], likelihood: Likelihood) -> None:
+        self.forward = forward
+        self.likelihood = likelihood
+        self.loop = Loop(forward, parameters)
+        self.sums: dict[str, Tensor] = self.loop.sums
+        self.hooks = Hooks(forward, parameters, self.sums)
+        self._leftover: Loop | None = None
+
+    @property
+    def reached(self) -> set[str]:
+        """Names of the parameters that some log-likelihood depends on."""
+        leftover = self._leftover.reached if self._leftover else set()
+        return self.loop.reached | self.hooks.reached | leftover
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Have the hooks in place."""
+        with self.hooks.watching():
+            yield
+
+    def add(self, batch: Batch) -> None:
+        """Add a batch's squared gradients.
+
+        Raises:
+            ValueError: A layer that saw one row per example in the first batch does not in this one.
+        """
+        if len(batch) == 1 or self.likelihood.variant == "batched":
+            self._enable(self.loop)
+            self.loop.add(batch, self.likelihood)
+            return
+        if self._leftover is None:
+            self._leftover = self._check(batch)
+        self.hooks.add(batch, self.likelihood)
+        if self.hooks.refused:
+            name, reason = next(iter(self.hooks.refused.items()))
+            raise ValueError(
+                f"{len(self.hooks.refused)} parameters cannot be estimated in this batch, {name!r} for one: {reason}. "
+                "Batches that mix tasks with different heads must be split by task, or use batches of one example."
+            )
+        if self._leftover.parameters:
+            self._enable(self._leftover)
+            self._leftover.add(batch, self.likelihood)
+
+    def _check(self, batch: Batch) -> Loop:
+        self._enable(self.loop)
+        found = verdict(self.forward, self.loop, batch, self.likelihood)
+        self.hooks.drop(found.uncovered)
+        self.hooks.expand = found.expand
+        leftover = Loop(self.forward, {name: self.loop.parameters[name] for name in found.uncovered})
+        leftover.sums = self.sums
+        return leftover
+
+    def _enable(self, loop: Loop) -> None:
+        for name, parameter in self.loop.parameters.items():
+            parameter.requires_grad_(name in loop.parameters)

@@ -1,0 +1,103 @@
+"""Deciding, on two examples, which parameters the hooks get right; the others are left to the loop."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cfhelpers.fisher.data import Batch
+from cfhelpers.fisher.forward import Forward, structure
+from cfhelpers.fisher.hooks import Hooks
+from cfhelpers.fisher.likelihood import Likelihood
+from cfhelpers.fisher.loop import Loop, zeros_for
+
+logger = logging.getLogger("cfhelpers.fisher")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the two examples showed.
+
+    Attributes:
+        uncovered: Parameters whose per-example gradients the hooks cannot form.
+        expand: Whether look-ups made once for a whole batch may be repeated for each example.
+    """
+
+    uncovered: frozenset[str]
+    expand: bool
+
+
+_known: dict[Hashable, Verdict] = {}
+
+
+def verdict(forward: Forward, loop: Loop, batch: Batch, likelihood: Likelihood) -> Verdict:
+    """Compare the hooks with the loop, once per class of model.
+
+    The two examples of ``batch`` that differ most in length go through both. A parameter is left to the loop if no
+    rule covers it, if its layer sees no batch dimension, if its weight is used outside of its layer, or if the two
+    results differ for whatever reason.
+    """
+    key = _structure(forward, loop)
+    if key not in _known:
+        _known[key] = _compare(forward, loop, _two_examples(batch), likelihood)
+    return _known[key]
+
+
+def _compare(forward: Forward, loop: Loop, batch: Batch, likelihood: Likelihood) -> Verdict:
+    hooks, sums = _hooked(forward, loop, batch, likelihood)
+    reasons = dict.fromkeys(hooks.without_rule, "there is no rule for its layer") | hooks.refused
+    for parameter in loop.parameters.values():
+        parameter.requires_grad_(True)
+    truth = Loop(forward, loop.parameters)
+    truth.add(batch, likelihood)
+    for name in _differing({name: sums[name] for name in sums if name not in reasons}, truth.sums):
+        reasons[name] = "the batched result differs from the loop's"
+    for name, reason in reasons.items():
+        logger.warning("%s is estimated one example at a time, which is slower: %s.", name, reason)
+    return Verdict(frozenset(reasons), hooks.expand)
+
+
+def _hooked(forward: Forward, loop: Loop, batch: Batch, likelihood: Likelihood) -> tuple[Hooks, dict[str, Tensor]]:
+    for expand in (True, False):
+        sums = {name: zeros_for(parameter) for name, parameter in loop.parameters.items()}
+        hooks = Hooks(forward, loop.parameters, sums)
+        hooks.expand = expand
+        try:
+            with hooks.watching():
+                hooks.add(batch, likelihood)
+            return hooks, sums
+        except RuntimeError:
+            # A model that repeats its look-ups itself (a soft prompt) ends up with B times B of them.
+            if not expand:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _differing(ours: dict[str, Tensor], truth: dict[str, Tensor]) -> list[str]:
+    """Names whose sums differ by more than rounding, which is judged against the largest sum as well."""
+    largest = max((float(value.norm()) for value in truth.values()), default=0.0)
+    return [name for name, value in ours.items() if not _close(value, truth[name], largest)]
+
+
+def _close(value: Tensor, truth: Tensor, largest: float) -> bool:
+    tolerance = 1e-2
+    error = float((value - truth).norm())
+    return error <= tolerance * float(truth.norm()) + 1e-6 * largest
+
+
+def _two_examples(batch: Batch) -> Batch:
+    if "attention_mask" not in batch.inputs or batch.inputs["attention_mask"].dim() != 2:
+        return batch.rows(0, 2)
+    lengths = batch.inputs["attention_mask"].sum(1)
+    first, last = int(lengths.argmin()), int(lengths.argmax())
+    return batch.select([first, last] if first != last else [0, 1])
+
+
+def _structure(forward: Forward, loop: Loop) -> Hashable:
+    """What two models must share for the same verdict: structure, trainable parameters, precision."""
+    trainable = tuple((name, parameter.dtype, parameter.device.type) for name, parameter in loop.parameters.items())
+    return structure(forward.model), trainable, torch.is_autocast_enabled(trainable[0][2])

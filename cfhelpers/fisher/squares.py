@@ -1,0 +1,176 @@
+"""From contributions to sums of squares, one parameter at a time and without a gradient per example in memory."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from cfhelpers.fisher.contributions import Contribution, Outer, Rows, Vector
+
+TILE_ENTRIES = 3 << 18  # 3 MB of float32: one tile of the product and one of the sum stay in a core's cache
+BATCHED_ENTRIES = 1 << 26  # on an accelerator the tile holds all examples, to launch few kernels
+
+Spans = Sequence[tuple[int, int]]
+
+
+def add_squared_outer_(total: Tensor, outer: Outer, spans: Spans | None, kept: KeptRows | None = None) -> None:
+    """``total += ∑_b (left[b].T @ right[b])²``, in tiles of rows.
+
+    Args:
+        total: ``[m, n]``.
+        outer: The factors.
+        spans: The first and the last-plus-one token of each example outside of which ``left`` or ``right`` is zero.
+        kept: Rows to be handed out instead of squared (a tied embedding adds to them later).
+    """
+    left, right = outer.left.to(total.dtype), outer.right.to(total.dtype)
+    examples, tokens, _ = left.shape
+    if tokens == 1 and kept is None:
+        total.addmm_(left[:, 0].square().T, right[:, 0].square())
+    elif total.is_cuda and kept is None:
+        _add_in_batches_(total, left, right)
+    else:
+        spans = spans or [(0, tokens)] * examples
+        lefts = [left[b, start:stop].T for b, (start, stop) in enumerate(spans)]
+        rights = [right[b, start:stop] for b, (start, stop) in enumerate(spans)]
+        _add_in_tiles_(total, lefts, rights, kept)
+
+
+def _add_in_tiles_(total: Tensor, lefts: list[Tensor], rights: list[Tensor], kept: KeptRows | None) -> None:
+    height = max(1, min(len(total), TILE_ENTRIES // total.shape[1]))
+    buffer = torch.empty(height, total.shape[1], dtype=total.dtype, device=total.device)
+    for first in range(0, len(total), height):
+        part = total[first : first + height]
+        tile = buffer[: len(part)]
+        for example, (left, right) in enumerate(zip(lefts, rights, strict=True)):
+            torch.mm(left[first : first + height], right, out=tile)
+            if kept is not None:
+                kept.take_(tile, first, example)
+            part.addcmul_(tile, tile)
+
+
+def _add_in_batches_(total: Tensor, left: Tensor, right: Tensor) -> None:
+    height = max(1, min(len(total), BATCHED_ENTRIES // (len(left) * total.shape[1])))
+    for first in range(0, len(total), height):
+        products = torch.bmm(left[:, :, first : first + height].mT, right)
+        total[first : first + height] += products.square_().sum(0)
+
+
+class KeptRows:
+    """The rows of each example's dense gradient that its embedding part adds to: (h + e)² is not h² + e².
+
+    Args:
+        ids: ``[B, T]``, negative where nothing is added.
+        total: ``[V, D]``, the sum that the squares will go to.
+    """
+
+    def __init__(self, ids: Tensor, total: Tensor) -> None:
+        self.total = total
+        rows = total.shape[0]
+        keys = ids + rows * torch.arange(len(ids), device=ids.device)[:, None]
+        keys = torch.where(ids < 0, -1, keys)
+        self.pairs, self.place = keys.unique(return_inverse=True)
+        self.skipped = int((self.pairs < 0).sum())
+        self.values = torch.zeros(len(self.pairs), total.shape[1], dtype=total.dtype, device=total.device)
+        self._dense_taken = False
+        bounds = torch.arange(len(ids) + 1, device=ids.device) * rows
+        self._bounds = torch.searchsorted(self.pairs, bounds).tolist()
+        self._rows = (self.pairs % rows).tolist()
+
+    def take_(self, tile: Tensor, first: int, example: int) -> None:
+        """Move this example's rows out of a tile that begins at row ``first``, leaving zeros."""
+        low, high = self._bounds[example], self._bounds[example + 1]
+        low = bisect.bisect_left(self._rows, first, low, high)
+        high = bisect.bisect_left(self._rows, first + len(tile), low, high)
+        if low < high:
+            here = torch.tensor(self._rows[low:high], device=tile.device) - first
+            self.values[low:high] = tile[here]
+            tile.index_fill_(0, here, 0.0)
+
+    def add(self, values: Tensor) -> None:
+        """Add the embedding's part ``[B, T, D]``."""
+        self.values.index_add_(0, self.place.flatten(), values.flatten(0, 1).to(self.values.dtype))
+
+    def finish(self) -> None:
+        """Square what has come together and add it to the sum."""
+        used = slice(self.skipped, None)
+        self.total.index_add_(0, self.pairs[used] % self.total.shape[0], self.values[used].square_())
+
+
+class ParameterSum:
+    """Collects what one backward pass contributes to one parameter, and adds its squares once it is complete.
+
+    A module may be used several times in one forward pass and a weight may be shared by several modules: all of an
+    example's contributions are summed before squaring.
+
+    Attributes:
+        total: The sum of squares over all examples so far.
+    """
+
+    def __init__(self, total: Tensor) -> None:
+        self.total = total
+        self.forget()
+
+    def forget(self) -> None:
+        """Start a new forward pass."""
+        self.expected_outer = self.expected_other = 0
+        self.ids: list[Tensor] = []
+        self.restart()
+
+    def restart(self) -> None:
+        """Start a new backward pass through the same graph."""
+        self.outers: list[Outer] = []
+        self.received_outer = 0
+        self.others: list[Rows | Vector] = []
+        self.kept: KeptRows | None = None
+
+    def receive(self, contribution: Contribution, spans: Spans | None) -> None:
+        """Take one contribution; squares are formed as soon as nothing is missing."""
+        if isinstance(contribution, Outer):
+            self.outers.append(contribution)
+            self.received_outer += 1
+            if self.received_outer == self.expected_outer:
+                self._square_outers(spans)
+        else:
+            self.others.append(contribution)
+        if self.received_outer == self.expected_outer and len(self.others) == self.expected_other:
+            self.finish()
+
+    def finish(self) -> None:
+        """Square what has come, although some uses never got a gradient."""
+        if self.outers:
+            self._square_outers(None)
+        rows = [other for other in self.others if isinstance(other, Rows)]
+        vectors = [other.values for other in self.others if isinstance(other, Vector)]
+        if rows and self.kept is None:
+            self.kept = KeptRows(torch.cat([part.ids for part in rows], 1), self.total)
+            self.kept.add(torch.cat([part.values for part in rows], 1))
+        elif rows and self.kept is not None:
+            self._add_to_kept(rows)
+        if self.kept is not None:
+            self.kept.finish()
+        if vectors:
+            self.total.add_(torch.stack(vectors).sum(0).to(self.total.dtype).square_().sum(0).view_as(self.total))
+        self.restart()
+
+    def _square_outers(self, spans: Spans | None) -> None:
+        left = [outer.left for outer in self.outers]
+        right = [outer.right for outer in self.outers]
+        outer = self.outers[0] if len(left) == 1 else Outer(torch.cat(left, 1), torch.cat(right, 1))
+        if self.ids:
+            self.kept = KeptRows(torch.cat(self.ids, 1), self.total)
+        add_squared_outer_(self.total, outer, spans if len(left) == 1 else None, self.kept)
+        self.outers = []
+
+    def _add_to_kept(self, rows: list[Rows]) -> None:
+        """Gradients come in another order than the embeddings were called in: match them by their ids."""
+        assert self.kept is not None
+        widths = [ids.shape[1] for ids in self.ids]
+        places = list(self.kept.place.split(widths, 1))
+        for part in rows:
+            index = next(i for i, ids in enumerate(self.ids) if ids is part.ids)
+            self.kept.values.index_add_(
+                0, places[index].flatten(), part.values.flatten(0, 1).to(self.kept.values.dtype)
+            )
