@@ -111,9 +111,12 @@ class Record:
             ValueError: A field is missing or unknown.
         """
         try:
-            return cls(**values)
+            record = cls(**values)
         except TypeError as error:
             raise ValueError(f"Not a record: {error}") from error
+        # JSON's null is a missing number here, but "no limit" among a method's settings.
+        record.curves = [{**p, "score": float("nan") if p["score"] is None else p["score"]} for p in record.curves]
+        return record
 
 
 def save_json(values: Any, path: str | os.PathLike[str]) -> None:

@@ -20,10 +20,12 @@ def record(**changes) -> Record:
 
 def test_a_record_survives_the_disk_missing_scores_included(tmp_path):
     path = tmp_path / "deep" / "record.json"
-    record().save(path)
+    point = {"seed": 3, "training": "sst2", "step": 0, "task": "mnli", "score": float("nan")}
+    record(curves=[point]).save(path)
     assert "NaN" not in path.read_text()  # which no other JSON reader would take
     loaded = Record.load(path)
     np.testing.assert_array_equal(loaded.results, record().results)
+    np.testing.assert_equal(loaded.curves, [point])
     assert loaded.method == {"name": "ewc", "strength": 10.0}
     assert list(tmp_path.glob("**/*.part")) == []
 
