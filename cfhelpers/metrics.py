@@ -173,9 +173,9 @@ class Interval:
         return self.high - self.mean
 
     def __format__(self, specification: str) -> str:
-        """Write the interval as ``mean ± half width (n = count)``, both numbers in the given format."""
-        half_width = "?" if math.isnan(self.half_width) else format(self.half_width, specification)
-        return f"{format(self.mean, specification)} ± {half_width} (n = {self.count})"
+        """Write ``mean ± half width``, both in the given format; without the interval if there was only one run."""
+        mean = format(self.mean, specification)
+        return mean if self.count == 1 else f"{mean} ± {format(self.half_width, specification.replace('+', ''))}"
 
 
 def mean_and_interval(values: ArrayLike, *, confidence: float = 0.95) -> Interval:

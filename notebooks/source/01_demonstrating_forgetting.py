@@ -156,7 +156,7 @@ stored = cf.results.load("01", profile=run.profile, experiment="task change")
 reported = [record for record in stored if record.extra["stage"] == "report"]
 change = next(record for record in reported if record.method["name"] == "naive")
 joint = next(record for record in reported if record.method["name"] == "joint")
-print("seeds:", change.seeds, "| made with:", change.provenance["model"], change.provenance["versions"])
+print(f"seeds {change.seeds}, model {change.provenance['model']}, made on {change.provenance['date']}")
 
 # %%
 # alt: Two result matrices side by side: naive training in sequence, and joint training on both tasks. Rows say after
@@ -174,7 +174,7 @@ Markdown(
     f"Accuracy on sst2 went from {cf.metrics.mean_and_interval(100 * before):.1f} to "
     f"{cf.metrics.mean_and_interval(100 * after):.1f} %, where {100 * chance:.0f} % is guessing. Of what the model had "
     f"learned above chance, **{lost_share:.0%}** was lost (mean ± 95 % interval over seeds). Trained on both tasks "
-    f"together it reaches {cf.metrics.mean_and_interval(100 * joint.scores('sst2')):.1f} %: the two tasks fit into it."
+    f"together, with as many steps, it reaches {cf.metrics.mean_and_interval(100 * joint.scores('sst2')):.1f} %."
 )
 
 # %% [markdown]
@@ -338,7 +338,7 @@ head_fall = cf.metrics.mean_and_interval(100 * (before - after))
 probe_fall = cf.metrics.mean_and_interval(100 * (probe[:, 0] - probe[:, 1]))
 Markdown(
     f"Over the seeds, the old head lost {head_fall:.1f} points and the probe {probe_fall:.1f}. "
-    f"Of the head's loss, {1 - probe_fall.mean / head_fall.mean:.0%} was out of reach rather than lost."
+    f"The probe's loss is {probe_fall.mean / head_fall.mean:.0%} of the head's: the rest was out of reach, not gone."
 )
 
 # %% [markdown]
@@ -423,7 +423,7 @@ exhibits = {
     "probe, fitted on the test texts": linear_probe(classifier, fresh, fresh),
 }
 margin = 1.96 * (right * (1 - right) / 200) ** 0.5
-rows = "".join(f"| {name} | {100 * value:+.1f} |\n" for name, value in exhibits.items())
+rows = "".join(f"| {name} | {100 * value:.1f} |\n" for name, value in exhibits.items())
 Markdown(
     f"| measurement | points |\n|---|---|\n{rows}\nAnd with 200 test texts and one seed, the usual size, the first row "
     f"alone is uncertain by ± {100 * margin:.0f} points (95 %)."
