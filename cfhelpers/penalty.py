@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, _foreach_addcmul_, _foreach_sub, nn  # pyright: ignore[reportPrivateImportUsage]
 
 from cfhelpers.fisher.naming import canonical_name, named_parameters
 
@@ -66,15 +66,15 @@ class QuadraticPenalty:
         factor = self.strength * scale
         trainable = {name: p for name, p in self._matched(model).items() if p.requires_grad}
         for group in _groups(trainable):
-            parameters = [trainable[name] for name in group]
+            parameters: list[Tensor] = [trainable[name] for name in group]
             for parameter in parameters:
                 if parameter.grad is None:
                     parameter.grad = torch.zeros_like(parameter)
             gradients = [p.grad for p in parameters if p.grad is not None]
             weights = [self.importance[name] for name in group]
             if _all_float32(parameters) and _all_float32(gradients):
-                distances = torch._foreach_sub(parameters, [self.anchor[name] for name in group])
-                torch._foreach_addcmul_(gradients, distances, weights, value=factor)
+                distances = _foreach_sub(parameters, [self.anchor[name] for name in group])
+                _foreach_addcmul_(gradients, distances, weights, value=factor)
                 continue
             for name, parameter, gradient, weight in zip(group, parameters, gradients, weights, strict=True):
                 distance = parameter.to(torch.float32) - self.anchor[name].to(torch.float32)
@@ -142,7 +142,7 @@ def _groups(parameters: Mapping[str, Tensor], entries: int = 1 << 22) -> list[li
     return groups
 
 
-def _all_float32(tensors: list[Tensor] | list[nn.Parameter]) -> bool:
+def _all_float32(tensors: list[Tensor]) -> bool:
     return all(tensor.dtype == torch.float32 for tensor in tensors)
 
 

@@ -17,8 +17,8 @@ _known_shifts: dict[Hashable, bool] = {}
 
 def structure(model: nn.Module) -> Hashable:
     """What two models share if they can be treated alike: the class of every module and the configuration."""
-    config = getattr(model, "config", None)
-    settings = config.to_json_string() if hasattr(config, "to_json_string") else None
+    as_json = getattr(getattr(model, "config", None), "to_json_string", None)
+    settings = as_json() if callable(as_json) else None
     return settings, tuple((name, type(module)) for name, module in model.named_modules())
 
 

@@ -23,6 +23,7 @@ def contributions(module: nn.Module, inputs: Tensor, gradient: Tensor) -> dict[s
     return {"weight": Rows(inputs, gradient)}
 
 
-def rows_touched(module: nn.Module, ids: Tensor) -> Tensor:
+def rows_touched(module: nn.Embedding, ids: Tensor) -> Tensor:
     """The ids, -1 where torch gives no gradient (``padding_idx``)."""
-    return ids if module.padding_idx is None else ids.masked_fill(ids == module.padding_idx, -1)
+    padding = module.padding_idx
+    return ids if padding is None else ids.masked_fill(ids.eq(padding), -1)

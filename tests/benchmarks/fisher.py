@@ -1,0 +1,105 @@
+"""Measure the Fisher diagonal: ``python -m tests.benchmarks.fisher a b c --rounds 7``.
+
+CPU time relative to one forward and backward pass over the same batches, interleaved in one process; peak memory, each
+method in a process of its own; and the error against a loop over single examples in float64. Prints a table and writes
+JSON with the machine, the versions, the number of threads and the load average.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import logging
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tests.benchmarks import measure
+from tests.benchmarks.methods import METHODS, Squares, squares_of_each
+from tests.benchmarks.workloads import WORKLOADS, Workload
+
+FLOOR = "forward + backward"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure the chosen workloads, or one method's memory where asked for by the parent process."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("workloads", nargs="*", default=["a", "b", "c"], help="a, b, c or tiny")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--output", type=Path, default=measure.RESULTS / "fisher.json")
+    parser.add_argument("--memory-of", metavar="METHOD", help="only print one method's peak memory in bytes")
+    chosen = parser.parse_args(arguments)
+    torch.set_num_threads(chosen.threads)
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    if chosen.memory_of:
+        workload = WORKLOADS[chosen.workloads[0]]()
+        print(json.dumps(measure.peak_memory(partial(METHODS[chosen.memory_of], workload))))
+        return
+    before = measure.provenance()
+    found = {name: measure_workload(WORKLOADS[name](), chosen.rounds, chosen.threads) for name in chosen.workloads}
+    result = {"before": before, "after": measure.provenance(), "rounds": chosen.rounds, "workloads": found}
+    measure.write(chosen.output, result)
+
+
+def measure_workload(workload: Workload, rounds: int, threads: int) -> dict[str, Any]:
+    """Time, memory and error of every method on one workload; prints its table."""
+    times = measure.interleaved({name: partial(method, workload) for name, method in METHODS.items()}, rounds)
+    double = Workload("", "", copy.deepcopy(workload.model).double(), workload.batches)
+    truth = squares_of_each(double.model, double.examples)
+    methods: dict[str, Any] = {}
+    for name, method in METHODS.items():
+        if "error" in times[name]:
+            methods[name] = times[name]
+            continue
+        base = times[FLOOR]
+        methods[name] = measure.summary(times[name]["cpu_seconds"], base["cpu_seconds"])
+        methods[name]["wall_ratio"] = measure.summary(times[name]["wall_seconds"], base["wall_seconds"])["ratio"]
+        methods[name]["peak_memory_bytes"] = _memory(workload.name, name, threads)
+        estimate = method(workload)
+        if estimate is not None:
+            methods[name] |= errors(estimate, truth)
+    _print_table(workload, methods)
+    return {"description": workload.description, "methods": methods}
+
+
+def errors(estimate: Squares, truth: Squares) -> dict[str, float]:
+    """The worst relative Frobenius error of a tensor above a global floor, and how much of the total mass is kept."""
+    largest = max(float(value.norm()) for value in truth.values())
+    worst = max(
+        float((estimate[name].double() - value).norm() / value.norm())
+        for name, value in truth.items()
+        if float(value.norm()) > 1e-9 * largest
+    )
+    mass = sum(float(value.double().sum()) for value in estimate.values()) / sum(float(v.sum()) for v in truth.values())
+    return {"worst_relative_error": worst, "mass": mass}
+
+
+def _memory(workload: str, method: str, threads: int) -> int | None:
+    command = [sys.executable, "-m", "tests.benchmarks.fisher", workload, "--memory-of", method]
+    done = subprocess.run([*command, "--threads", str(threads)], capture_output=True, text=True, check=False)
+    return json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else None
+
+
+def _print_table(workload: Workload, methods: dict[str, Any]) -> None:
+    print(f"\n{workload.name}: {workload.description}")
+    print(f"{'method':32} {'CPU ratio':>10} {'quartiles':>13} {'memory MB':>10} {'error':>9} {'mass':>6}")
+    for name, values in methods.items():
+        if "error" in values:
+            print(f"{name:32} fails: {values['error'][:80]}")
+            continue
+        memory = values["peak_memory_bytes"]
+        print(
+            f"{name:32} {values['ratio']:10.2f} {values['ratio_low']:6.2f}-{values['ratio_high']:<6.2f} "
+            f"{memory / 1e6 if memory is not None else float('nan'):10.0f} "
+            f"{values.get('worst_relative_error', float('nan')):9.1e} {values.get('mass', float('nan')):6.2f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

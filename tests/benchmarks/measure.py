@@ -1,0 +1,101 @@
+"""Interleaved timing, peak memory, and where the numbers came from."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def interleaved(functions: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, dict[str, Any]]:
+    """CPU and wall seconds of each function: one call of each per round, after one warm-up call of each.
+
+    What fails is left out of the rounds, and its error is the result.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name, function in functions.items():
+        try:
+            function()
+            found[name] = {"cpu_seconds": [], "wall_seconds": []}
+        except Exception as error:  # a peer that cannot do this workload is a result
+            found[name] = {"error": f"{type(error).__name__}: {error}".splitlines()[0][:200]}
+    for _ in range(rounds):
+        for name, function in functions.items():
+            if "error" not in found[name]:
+                cpu, wall = time.process_time(), time.perf_counter()
+                function()
+                found[name]["cpu_seconds"].append(time.process_time() - cpu)
+                found[name]["wall_seconds"].append(time.perf_counter() - wall)
+    return found
+
+
+def summary(seconds: list[float], base: list[float]) -> dict[str, float]:
+    """The median, the quartiles, and the median of each round's ratio to ``base``."""
+    ratios = [one / other for one, other in zip(seconds, base, strict=True)]
+    quartiles = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else [ratios[0]] * 3
+    return {
+        "median_seconds": statistics.median(seconds),
+        "ratio": statistics.median(ratios),
+        "ratio_low": quartiles[0],
+        "ratio_high": quartiles[2],
+    }
+
+
+def peak_memory(function: Callable[[], object]) -> int | None:
+    """Bytes by which the resident set rises at most during one call; None where the system does not tell.
+
+    Call it in a fresh process: memory that an allocator kept from before would hide the rise.
+    """
+    status, reset = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+    if not reset.exists():
+        return None
+    reset.write_text("5")
+    before = _kilobytes(status, "VmRSS")
+    function()
+    return 1024 * (_kilobytes(status, "VmHWM") - before)
+
+
+def _kilobytes(status: Path, field: str) -> int:
+    return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith(field))
+
+
+def provenance() -> dict[str, Any]:
+    """The machine and the versions, with how busy the machine was."""
+    import transformers
+
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cpu": _cpu_name(),
+        "cores": os.cpu_count(),
+        "cuda_device": device,
+        "threads": torch.get_num_threads(),
+        "load_average": os.getloadavg() if hasattr(os, "getloadavg") else None,
+    }
+
+
+def _cpu_name() -> str:
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+
+
+def write(path: Path, result: Mapping[str, Any]) -> None:
+    """Write JSON beside the target and rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(".part")
+    beside.write_text(json.dumps(result, indent=1) + "\n")
+    beside.replace(path)
+    print(f"written to {path}")

@@ -1,0 +1,156 @@
+"""The ways to get a Fisher diagonal that are compared: ours, the peers, and what one ordinary training step costs."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F  # noqa: N812, the name everybody reads
+from torch import Tensor, nn
+
+from cfhelpers.fisher import fisher_diagonal
+from tests.benchmarks.workloads import Batches, Workload
+
+Squares = dict[str, Tensor]
+Method = Callable[[Workload], Squares | None]
+
+
+def forward_backward(workload: Workload) -> None:
+    """The floor: one ordinary forward and backward pass over the same batches."""
+    for batch in workload.batches:
+        workload.model.zero_grad(set_to_none=True)
+        workload.model(**batch).loss.backward()
+    workload.model.zero_grad(set_to_none=True)
+
+
+def ours(workload: Workload) -> Squares:
+    """The library."""
+    return dict(fisher_diagonal(workload.model, workload.batches, progress=False))
+
+
+def loop(workload: Workload) -> Squares:
+    """Batches of one, padding included, as tutorials do it."""
+    rows = [
+        {name: value[row : row + 1] for name, value in batch.items()}
+        for batch in workload.batches
+        for row in range(len(batch["labels"]))
+    ]
+    return squares_of_each(workload.model, rows)
+
+
+def trimmed_loop(workload: Workload) -> Squares:
+    """Batches of one, each cut to its true length."""
+    return squares_of_each(workload.model, workload.examples)
+
+
+def squares_of_each(model: nn.Module, rows: Batches) -> Squares:
+    """The mean over ``rows`` of the squared gradient of each one's summed log-likelihood."""
+    total = {name: torch.zeros_like(parameter) for name, parameter in model.named_parameters()}
+    for row in rows:
+        model.zero_grad(set_to_none=True)
+        loss = model(**row).loss
+        labels = row["labels"]
+        targets = int((labels[:, 1:] != -100).sum()) if labels.dim() == 2 else 1
+        (loss * targets).backward()
+        for name, parameter in model.named_parameters():
+            if parameter.grad is not None:
+                total[name].addcmul_(parameter.grad, parameter.grad)
+    model.zero_grad(set_to_none=True)
+    return {name: value.div_(len(rows)) for name, value in total.items()}
+
+
+def wrong(workload: Workload) -> Squares:
+    """The square of each batch's mean gradient: cheap, and not the Fisher."""
+    model = workload.model
+    total = {name: torch.zeros_like(parameter) for name, parameter in model.named_parameters()}
+    for batch in workload.batches:
+        model.zero_grad(set_to_none=True)
+        loss = model(**batch).loss
+        labels = batch["labels"]
+        targets = int((labels[:, 1:] != -100).sum()) / len(labels) if labels.dim() == 2 else 1
+        (loss * targets).backward()
+        for name, parameter in model.named_parameters():
+            if parameter.grad is not None:
+                total[name].addcmul_(parameter.grad, parameter.grad)
+    model.zero_grad(set_to_none=True)
+    return {name: value.div_(len(workload.batches)) for name, value in total.items()}
+
+
+def vmap(workload: Workload, chunk: int = 4) -> Squares:
+    """``torch.func``: vmap over the gradient of one example, with a 4-D mask made by hand."""
+    from torch.func import functional_call, grad
+    from torch.func import vmap as mapped
+
+    model = workload.model
+    parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
+
+    def negative_log_likelihood(weights: Squares, ids: Tensor, mask: Tensor, labels: Tensor) -> Tensor:
+        logits = functional_call(model, weights, (), {"input_ids": ids[None], "attention_mask": mask}).logits
+        if labels.dim() == 1:
+            return F.cross_entropy(logits[0, :-1], labels[1:], reduction="sum", ignore_index=-100)
+        return F.cross_entropy(logits[0], labels, reduction="sum")
+
+    # The fused attention of the CPU has no batching rule.
+    usual = model.config._attn_implementation
+    model.set_attn_implementation("eager")
+    per_example = mapped(grad(negative_log_likelihood), in_dims=(None, 0, 0, 0))
+    total = {name: torch.zeros_like(parameter) for name, parameter in parameters.items()}
+    for batch in workload.batches:
+        masks = _additive_masks(batch)
+        for start in range(0, len(batch["labels"]), chunk):
+            part = slice(start, start + chunk)
+            found = per_example(parameters, batch["input_ids"][part], masks[part], batch["labels"][part])
+            for name, gradient in found.items():
+                total[name] += gradient.square().sum(0)
+    model.set_attn_implementation(usual)
+    count = sum(len(batch["labels"]) for batch in workload.batches)
+    return {name: value.div_(count) for name, value in total.items()}
+
+
+def _additive_masks(batch: dict[str, Tensor]) -> Tensor:
+    """``[B, 1, 1, T, T]``: zero where attention is allowed, a large negative number elsewhere."""
+    mask = batch["attention_mask"].bool()
+    allowed = mask[:, None, :].expand(-1, mask.shape[1], -1)
+    if batch["labels"].dim() == 2:
+        allowed = allowed & torch.ones_like(allowed[0]).tril()
+    return torch.zeros(allowed.shape).masked_fill(~allowed, torch.finfo(torch.float32).min)[:, None, None]
+
+
+def opacus(workload: Workload) -> Squares:
+    """Opacus' GradSampleModule, given ``[B, T]`` position ids (without them its position embeddings are wrong)."""
+    from opacus import GradSampleModule
+
+    model = GradSampleModule(workload.model, strict=False)
+    try:
+        total = {name: torch.zeros_like(parameter) for name, parameter in workload.model.named_parameters()}
+        for batch in workload.batches:
+            inputs = dict(batch)
+            if batch["labels"].dim() == 2:
+                rows, width = batch["input_ids"].shape
+                inputs["position_ids"] = torch.arange(width).expand(rows, -1)
+            labels = inputs.pop("labels")
+            logits = model(**inputs).logits
+            if labels.dim() == 2:
+                logits, labels = logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten()
+            F.cross_entropy(logits, labels, reduction="sum", ignore_index=-100).backward()
+            for name, parameter in workload.model.named_parameters():
+                total[name] += parameter.grad_sample.square().sum(0)
+                parameter.grad = parameter.grad_sample = None
+        count = sum(len(batch["labels"]) for batch in workload.batches)
+        return {name: value.div_(count) for name, value in total.items()}
+    finally:
+        model.remove_hooks()
+        model.zero_grad(set_to_none=True)
+
+
+METHODS: dict[str, Method] = {
+    "forward + backward": forward_backward,
+    "ours": ours,
+    "batch-of-one loop, trimmed": trimmed_loop,
+    "batch-of-one loop": loop,
+    "torch.func vmap": vmap,
+    "batch gradient squared (wrong)": wrong,
+}
+if importlib.util.find_spec("opacus"):
+    METHODS["Opacus"] = opacus
