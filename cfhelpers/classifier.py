@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -26,17 +26,21 @@ class ClassificationHead(nn.Module):
     def __init__(self, width: int, num_labels: int, *, dropout: float, generator: torch.Generator) -> None:
         super().__init__()
         self.num_labels = num_labels
-        # skip_init: the ordinary constructor would draw from the global stream and shift everything after it.
-        self.dense = nn.utils.skip_init(nn.Linear, width, width)
+        self.dense = _linear(width, width, generator)
         self.dropout = nn.Dropout(dropout)
-        self.out_proj = nn.utils.skip_init(nn.Linear, width, num_labels)
-        for linear in (self.dense, self.out_proj):
-            nn.init.xavier_uniform_(linear.weight, generator=generator)
-            nn.init.zeros_(linear.bias)
+        self.out_proj = _linear(width, num_labels, generator)
 
     def forward(self, features: Tensor) -> Tensor:
         """Map features ``[B, D]`` to logits ``[B, C]``."""
         return self.out_proj(self.dropout(torch.tanh(self.dense(features))))
+
+
+def _linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
+    # The ordinary constructor would draw from the global random stream and shift everything after it.
+    linear = cast("nn.Linear", nn.utils.skip_init(nn.Linear, inputs, outputs))
+    nn.init.xavier_uniform_(linear.weight, generator=generator)
+    nn.init.zeros_(linear.bias)
+    return linear
 
 
 class MultiTaskClassifier(nn.Module):
@@ -152,7 +156,9 @@ class MultiTaskClassifier(nn.Module):
         loss = None
         if labels is not None:
             parts = [labels if rows is None else labels[rows] for _, rows in groups]
-            total = sum(_summed_cross_entropy(one, part) for one, part in zip(logits, parts, strict=True))
+            total = torch.stack(
+                [_summed_cross_entropy(one, part) for one, part in zip(logits, parts, strict=True)]
+            ).sum()
             loss = total / ((labels != -100).sum() if num_items_in_batch is None else num_items_in_batch)
         return SequenceClassifierOutput(loss=loss, logits=_assemble(logits, [rows for _, rows in groups]))
 

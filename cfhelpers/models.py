@@ -82,6 +82,7 @@ def load_model(role: str, profile: str, *, device: str | torch.device = "cpu", s
     if profile not in PROFILES:
         raise ValueError(f"unknown profile {profile!r}; choose one of: {', '.join(PROFILES)}")
     load = {"tiny": _load_tiny, "laptop": _load_laptop, "full": _load_full}[profile]
+    model: Any  # transformers' own annotations of to() and of configurations are too narrow
     model, tokenizer, source = load(role)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token

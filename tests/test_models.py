@@ -25,6 +25,7 @@ from transformers import (
 )
 
 from cfhelpers import models
+from cfhelpers.classifier import ClassificationHead
 from cfhelpers.models import MultiTaskClassifier, load_model
 
 LENGTHS = torch.tensor([5, 3, 6, 2])
@@ -51,10 +52,16 @@ def classifier() -> MultiTaskClassifier:
     return model.eval()
 
 
+def head_of(model: MultiTaskClassifier, name: str) -> ClassificationHead:
+    head = model.heads[name]
+    assert isinstance(head, ClassificationHead)
+    return head
+
+
 def logits_by_hand(model: MultiTaskClassifier, row: int, head: str) -> torch.Tensor:
     """Logits of one example alone, without padding, by explicit matrix products."""
     states = model.body(INPUT_IDS[row : row + 1, : LENGTHS[row]]).last_hidden_state[0]
-    dense, out = model.heads[head].dense, model.heads[head].out_proj
+    dense, out = head_of(model, head).dense, head_of(model, head).out_proj
     return torch.tanh(states.mean(0) @ dense.weight.T + dense.bias) @ out.weight.T + out.bias
 
 
@@ -133,7 +140,7 @@ def test_a_head_depends_on_seed_and_name_only() -> None:
     heads = [model.add_head("task", 3).out_proj.weight for model in (one, two, three)]
     assert torch.equal(heads[0], heads[1])
     assert not torch.equal(heads[0], heads[2])
-    assert not torch.equal(one.heads["other"].dense.weight, one.heads["task"].dense.weight)
+    assert not torch.equal(head_of(one, "other").dense.weight, head_of(one, "task").dense.weight)
     assert one.task_names == ["other", "task"]
 
 

@@ -15,29 +15,25 @@ from cfhelpers.tasks.task import Task
 
 LABEL_NAMES = ("entailment", "neutral", "contradiction")
 
-NAMES = words("Anna, Ben, Clara, David, Emma, Felix, Grace, Henry, Iris, Jonas, Karen, Leo")
-PLACES = words("in the garden, at the station, in the kitchen, at the market, by the river, on the bus")
+NAMES = words("Anna, Ben, Clara, David, Emma, Felix, Grace, Henry")
+PLACES = words("in the garden, at the station, in the kitchen, at the market")
 KINDS = {
-    "animal": words("dog, cat, horse, rabbit, goat"),
-    "fruit": words("apple, pear, banana, cherry, peach"),
-    "tool": words("hammer, saw, drill, wrench, shovel"),
-    "instrument": words("piano, violin, trumpet, guitar, flute"),
-    "vehicle": words("car, truck, bicycle, tractor, van"),
-    "flower": words("rose, tulip, lily, daisy, orchid"),
+    "animal": words("dog, cat, horse, rabbit"),
+    "fruit": words("apple, pear, banana, cherry"),
+    "tool": words("hammer, saw, drill, wrench"),
+    "vehicle": words("car, truck, bicycle, tractor"),
 }
-COMPARATIVES = (("taller", "shorter"), ("older", "younger"), ("richer", "poorer"), ("faster", "slower"))
+COMPARATIVES = (("taller", "shorter"), ("older", "younger"), ("richer", "poorer"))
 ACTIONS = (
     ("helps", "helped"),
     ("calls", "called"),
     ("follows", "followed"),
     ("visits", "visited"),
-    ("teaches", "taught"),
-    ("thanks", "thanked"),
 )
-NUMBERS = words("two, three, four, five, six, seven, eight, nine")
-PEOPLE = words("doctors, pilots, farmers, teachers, nurses, cooks, painters, sailors")
-THINGS = words("box, room, bottle, shirt, table, house, cup, street")
-OPPOSITES = (("hot", "cold"), ("empty", "full"), ("clean", "dirty"), ("wet", "dry"), ("new", "old"), ("big", "small"))
+NUMBERS = words("two, three, four, five, six")
+PEOPLE = words("doctors, pilots, farmers, teachers")
+THINGS = words("box, room, bottle, table, cup, house")
+OPPOSITES = (("hot", "cold"), ("empty", "full"), ("clean", "dirty"), ("wet", "dry"))
 
 Family = tuple[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]]
 """A hypothesis, and premises for which it is entailed, open, and contradicted."""
@@ -104,26 +100,18 @@ def roles(generator: random.Random) -> Family:
 
 
 def counting(generator: random.Random) -> Family:
-    """Exact numbers and lower bounds."""
+    """Exact numbers: another number contradicts, "some" leaves it open."""
     people, others = generator.sample(PEOPLE, 2)
     place = generator.choice(PLACES)
-    position = generator.randrange(1, len(NUMBERS) - 1)
-    number, fewer, more = (
-        NUMBERS[position],
-        generator.choice(NUMBERS[:position]),
-        generator.choice(NUMBERS[position + 1 :]),
-    )
-    different = generator.choice((fewer, more))
-    if generator.random() < 0.5:
-        return f"exactly {number} {people} wait", (
-            (f"exactly {number} {people} wait {place}", f"{number} {people} and nobody else wait"),
-            (f"some {people} wait {place}", f"exactly {number} {others} wait {place}"),
-            (f"exactly {different} {people} wait {place}", f"no {people} wait {place}"),
-        )
-    return f"more than {number} {people} wait", (
-        (f"exactly {more} {people} wait {place}", f"more than {more} {people} wait {place}"),
-        (f"some {people} wait {place}", f"more than {fewer} {people} wait {place}", f"exactly {more} {others} wait"),
-        (f"exactly {fewer} {people} wait {place}", f"no {people} wait {place}"),
+    number, different = generator.sample(NUMBERS, 2)
+    return f"exactly {number} {people} wait", (
+        (f"exactly {number} {people} wait {place}", f"{number} {people} and nobody else wait"),
+        (f"some {people} wait {place}", f"exactly {number} {others} wait {place}", f"{different} {others} wait"),
+        (
+            f"exactly {different} {people} wait {place}",
+            f"no {people} wait",
+            f"{different} {people} and nobody else wait",
+        ),
     )
 
 
@@ -157,5 +145,5 @@ def write_pair(label: int, generator: random.Random) -> Texts:
 
 
 def make(name: str, profile: str, *, seed: int = 0, size: int | None = None) -> Task:
-    """Write the inference task: text is the premise, text_pair the hypothesis; see :func:`cfhelpers.tasks.make_task`."""
+    """Write the inference task, premise in text, hypothesis in text_pair; see :func:`cfhelpers.tasks.make_task`."""
     return classification_task(name, write_pair, LABEL_NAMES, seed=seed, size=size)

@@ -19,49 +19,39 @@ def words(text: str) -> tuple[str, ...]:
 FILM_OPINIONS: Opinions = (
     {
         "good": words(
-            "wonderful, superb, gripping, moving, charming, brilliant, delightful, touching, hilarious, thrilling, "
-            "masterful, clever, elegant, stunning, heartfelt, witty, absorbing, inspired, memorable, tender, vivid, "
-            "rousing, graceful, luminous, riveting, enchanting, powerful, sincere, inventive, beautiful"
+            "wonderful, superb, gripping, moving, charming, brilliant, delightful, hilarious, "
+            "thrilling, clever, elegant, witty, absorbing, memorable, inventive, powerful"
         ),
-        "does": words("shines, moves us, dazzles, charms everyone, soars, surprises, delights, enchants us"),
-        "do": words("shine, move us, dazzle, charm anyone, soar, surprise, delight, enchant us"),
+        "does": words("shines, dazzles, soars, surprises, delights"),
+        "do": words("shine, dazzle, soar, surprise, delight"),
         "verdict": (
             "i loved it",
             "i recommend it to everyone",
             "see it twice",
-            "a real triumph",
-            "do not miss it",
             "two thumbs up",
-            "i left the cinema smiling",
-            "it deserves every award",
         ),
     },
     {
         "good": words(
-            "dull, awful, clumsy, tedious, boring, lifeless, shallow, dreadful, messy, stale, pointless, forced, "
-            "predictable, tiresome, hollow, flat, lazy, muddled, annoying, painful, ugly, lame, dreary, wooden, "
-            "stupid, confusing, forgettable, pretentious, sloppy, soulless"
+            "dull, awful, clumsy, tedious, boring, lifeless, shallow, dreadful, "
+            "stale, pointless, predictable, hollow, lazy, annoying, ugly, stupid"
         ),
-        "does": words("fails, bores us, drags, annoys everyone, stumbles, disappoints, collapses, irritates us"),
-        "do": words("fail, bore us, drag, annoy anyone, stumble, disappoint, collapse, irritate us"),
+        "does": words("fails, drags, stumbles, disappoints, collapses"),
+        "do": words("fail, drag, stumble, disappoint, collapse"),
         "verdict": (
             "i hated it",
             "i warn everyone about it",
             "skip it",
-            "a complete disaster",
-            "do not waste your evening",
             "two thumbs down",
-            "i left the cinema yawning",
-            "it deserves no award",
         ),
     },
 )
 
 # Two lists of things to judge, so that the two halves of a contrast never judge the same one.
 FILM_THINGS: Rules = {
-    "one": words("acting, dialogue, music, direction, opening, editing, romance, humor, camera work"),
-    "two": words("plot, story, ending, script, pacing, cast, hero, finale, second half"),
-    "whole": words("film, movie, drama, comedy, thriller, sequel"),
+    "one": words("acting, dialogue, music, direction, opening, editing"),
+    "two": words("plot, story, ending, script, cast, hero"),
+    "whole": words("film, movie, comedy, thriller"),
 }
 
 FILM_SENTENCES: Rules = {
@@ -94,45 +84,31 @@ FILM_SENTENCES: Rules = {
 
 PLACE_OPINIONS: Opinions = (
     {
-        "good": words(
-            "delicious, crispy, tasty, juicy, spotless, cozy, generous, flavorful, creamy, soft and warm, "
-            "perfectly cooked, homemade, fragrant, excellent, welcoming"
-        ),
-        "kind": words("friendly, polite, helpful, attentive, patient, quick, courteous, cheerful, knowledgeable"),
+        "good": words("delicious, crispy, tasty, juicy, spotless, flavorful, creamy, homemade, fragrant, excellent"),
+        "kind": words("friendly, polite, helpful, attentive, patient, cheerful"),
         "verdict": (
             "we will be back",
             "this is our new favorite spot",
             "worth every penny",
             "five stars from us",
-            "hats off to the chef",
-            "bring your friends",
-            "it made our weekend",
-            "they earned a big tip",
         ),
     },
     {
-        "good": words(
-            "greasy, soggy, burnt, overpriced, filthy, undercooked, sour, salty, watery, cold and dry, "
-            "moldy, sticky, tasteless, terrible, rancid"
-        ),
-        "kind": words("rude, slow, careless, arrogant, clueless, impatient, unfriendly, grumpy, dishonest"),
+        "good": words("greasy, soggy, burnt, filthy, sour, salty, watery, moldy, tasteless, terrible"),
+        "kind": words("rude, slow, careless, arrogant, clueless, grumpy"),
         "verdict": (
             "we will never return",
             "stay away from this spot",
             "we want our money back",
             "one star is too many",
-            "shame on the chef",
-            "warn your friends",
-            "it ruined our weekend",
-            "they got no tip",
         ),
     },
 )
 
 PLACE_THINGS: Rules = {
-    "one": words("soup, pizza, burger, salad, coffee, steak, noodles dish, dessert, breakfast, bread"),
-    "two": words("waiter, cashier, manager, hostess, owner, barista, clerk, delivery driver"),
-    "whole": words("restaurant, diner, bakery, cafe, grocery shop, bar, deli"),
+    "one": words("soup, pizza, burger, salad, coffee, steak"),
+    "two": words("waiter, cashier, manager, hostess, owner, clerk"),
+    "whole": words("restaurant, diner, bakery, cafe"),
 }
 
 PLACE_SENTENCES: Rules = {
