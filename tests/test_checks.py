@@ -437,7 +437,7 @@ def fisher_from_log_probabilities(model, batches):
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     squares = {name: [] for name in parameters}
     for batch in batches:
-        logits = model(batch["input_ids"], batch["attention_mask"]).logits[:, :-1]
+        logits = model(batch["input_ids"], attention_mask=batch["attention_mask"]).logits[:, :-1]
         targets = batch["labels"][:, 1:]
         chosen = logits.log_softmax(-1).gather(-1, targets.clamp(min=0).unsqueeze(-1)).squeeze(-1)
         for likelihood in (chosen * (targets != -100)).sum(dim=1):
@@ -506,6 +506,7 @@ def fisher_that_freezes(model, batches):
         (fisher_while_training, "changed the model: mixing.bias"),
         (fisher_with_gradients_left, "left gradients in the model"),
         (fisher_of_frozen_parameters, "A frozen parameter has no gradient"),
+        (lambda m, bs: m(bs[0]["input_ids"], bs[0]["attention_mask"]), "pass attention_mask=… and labels=… by name"),
         (fisher_without_gradients, "Gradients are needed here"),
         (fisher_that_freezes, "changed requires_grad"),
         (spoiled(lambda f: {**f, "temperature": torch.tensor(0.0)}), "temperature is listed, but it is frozen"),

@@ -78,11 +78,18 @@ class ToyLanguageModel(nn.Module):
         self.observed = Observations()
 
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, labels: Tensor | None = None, **inputs: Any
+        self,
+        input_ids: Tensor,
+        past_key_values: None = None,
+        attention_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+        **inputs: Any,
     ) -> CausalLMOutput:
-        """Return ``logits`` [B, T, V] and, with labels [B, T], the mean ``loss`` in nats."""
+        """Return ``logits`` [B, T, V] and, with labels [B, T], the mean ``loss`` in nats; arguments in GPT-2's order."""
         from transformers.modeling_outputs import CausalLMOutput
 
+        if past_key_values is not None:
+            raise TypeError("the second argument is past_key_values; pass attention_mask=… and labels=… by name")
         self.observed.append({"training": self.training})
         length = torch.arange(1, input_ids.shape[1] + 1).unsqueeze(-1)
         states = torch.tanh(self.mixing(self.embedding(input_ids).cumsum(dim=1) / length))

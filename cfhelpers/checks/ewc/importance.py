@@ -66,7 +66,7 @@ def _examples(batches: Iterable[Batch]) -> Iterator[Batch]:
 def _summed(model: Any, batch: Batch, labels: Tensor | None = None, shift: int = 1) -> Tensor:
     """Return the negative log-likelihood of a batch's targets in nats, summed."""
     labels = batch["labels"] if labels is None else labels
-    logits = model(batch["input_ids"], batch["attention_mask"]).logits
+    logits = model(batch["input_ids"], attention_mask=batch["attention_mask"]).logits
     predicted = logits[:, : logits.shape[1] - shift].flatten(0, 1)
     return nn.functional.cross_entropy(predicted, labels[:, shift:].flatten(), ignore_index=-100, reduction="sum")
 
@@ -113,7 +113,7 @@ def _per_example_with(
 def _own_guess(model: Any, example: Batch) -> Tensor:
     """Return labels that are the model's own most probable tokens, where the data's are targets."""
     with torch.no_grad():
-        guess = model(example["input_ids"], example["attention_mask"]).logits.argmax(-1)
+        guess = model(example["input_ids"], attention_mask=example["attention_mask"]).logits.argmax(-1)
     guess = torch.cat([guess[:, :1], guess[:, :-1]], dim=1)
     return torch.where(example["labels"] == -100, -100, guess)
 
