@@ -137,15 +137,17 @@ def _build(options: argparse.Namespace, root: Path) -> int:
     return building.build_files(root, options.names)
 
 
-def _results(options: argparse.Namespace, _: Path) -> int:
+def _results(options: argparse.Namespace, root: Path) -> int:
     from cfhelpers.experiments import EXPERIMENTS
     from cfhelpers.results import regenerate
+    from cfhelpers.summary import update_readme
 
     chapters = sorted({experiment.chapter for experiment in EXPERIMENTS})
     if options.chapter not in chapters:
         print(f"Chapter {options.chapter!r} has no stored results; there are {', '.join(chapters)}.", file=sys.stderr)
         return 1
     print(f"Wrote {regenerate(options.chapter, profile=options.profile)}")
+    update_readme(root / "README.md")
     return 0
 
 

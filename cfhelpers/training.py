@@ -107,7 +107,8 @@ def learn_once(
         method: Copied first; the object given stays fresh.
         plan: Steps, batch size and learning rate; None takes the profile's own for this kind of task.
         stop_after: Learn only the first so many tasks; ``Learned.then`` goes on from there.
-        measure: Called after each task; the numbers it returns are kept under ``record.extra``.
+        measure: Called before the first task and after each; the numbers it returns are kept in ``record.extra``, by
+            name as one list for each seed, and under "untouched name" those from before.
         progress: Show a progress bar.
 
     Returns:
@@ -139,6 +140,7 @@ def learn_once(
     )
     learned = Learned(run, loaded.model, loaded.tokenizer, encoded, copy.deepcopy(method), plan, record)
     record.initial = [_score_row(learned, "test")]
+    record.extra = {f"untouched {name}": [value] for name, value in (measure(learned) if measure else {}).items()}
     return _learn_remaining(learned, measure, progress, stop_after)
 
 
@@ -248,7 +250,7 @@ def _learn_remaining(
             _learn_task(learned, bar)
             if learned.n_learned < len(learned.tasks):
                 _remember(learned)
-            for name, value in (measure(learned) if measure is not None else {}).items():
+            for name, value in (measure(learned) if measure else {}).items():
                 learned.record.extra.setdefault(name, [[]])[0].append(value)
     record = learned.record
     record.peak_memory_bytes = environment.peak_memory(learned.run.device)

@@ -16,7 +16,7 @@ MODULES = sorted(LIBRARY.rglob("*.py"))
 SOURCES = sorted((ROOT / "notebooks" / "source").glob("*.py"))
 
 LAYERS = {
-    4: {"__main__", "commands", "checks", "widgets", "homework", "notebooks", "results", "experiments"},
+    4: {"__main__", "commands", "checks", "widgets", "homework", "notebooks", "results", "experiments", "summary"},
     3: {"runtime", "training", "trainer", "plots", "records", "plans", "curves"},
     2: {"methods", "evaluation", "coherence"},
     1: {"fisher", "penalty", "tasks", "models", "classifier", "pretraining"},

@@ -10,6 +10,7 @@ from cfhelpers.environment import git_revision
 from cfhelpers.experiments import EXPERIMENTS, REPORTED_SEEDS, SELECTION_SEEDS, Experiment
 from cfhelpers.methods import EWC, L2SP, Joint, Naive, Replay
 from cfhelpers.plans import PLANS, Plan
+from cfhelpers.summary import BEGIN, END, results_tables, update_readme
 from tests import toys
 
 TOY = Experiment(
@@ -109,3 +110,21 @@ def test_a_stored_point_comes_out_again(chapter):
     record, seed = points[int(revision[:8], 16) % len(points)]
     again = results.rerun(record, seed)
     np.testing.assert_allclose(again.results[0], record.matrix(seed), atol=0.15, err_msg=f"{record.label}, seed {seed}")
+
+
+def test_the_readme_shows_the_stored_numbers_and_no_others():
+    text = (results.REPOSITORY / "README.md").read_text()
+    shown = text.partition(BEGIN)[2].partition(END)[0]
+    assert shown.strip() == results_tables().strip(), "python -m cfhelpers results NN writes the README's tables"
+
+
+def test_a_table_is_written_between_its_markers_or_not_at_all(tmp_path):
+    path = tmp_path / "README.md"
+    path.write_text(f"a\n{BEGIN}\nold\n{END}\nb\n")
+    update_readme(path)
+    assert path.read_text().startswith(f"a\n{BEGIN}\n")
+    assert path.read_text().endswith(f"{END}\nb\n")
+    assert "old" not in path.read_text()
+    path.write_text("nothing")
+    with pytest.raises(ValueError, match="no lines"):
+        update_readme(path)

@@ -134,7 +134,7 @@ def test_measured_extras_have_one_list_per_seed_and_one_number_per_task():
         toys.runtime(), "dialogpt", ["persona", "workplace"], Naive(), seeds=(0, 1), plan=SHORT,
         measure=lambda learned: {"learned": float(learned.n_learned)}, progress=False,
     )  # fmt: skip
-    assert record.extra == {"learned": [[1.0, 2.0], [1.0, 2.0]]}
+    assert record.extra == {"untouched learned": [0.0, 0.0], "learned": [[1.0, 2.0], [1.0, 2.0]]}
 
 
 @pytest.mark.parametrize(
