@@ -85,7 +85,7 @@ class ToyLanguageModel(nn.Module):
         labels: Tensor | None = None,
         **inputs: Any,
     ) -> CausalLMOutput:
-        """Return ``logits`` [B, T, V] and, with labels [B, T], the mean ``loss`` in nats; arguments in GPT-2's order."""
+        """Return ``logits`` [B, T, V] and, with labels [B, T], the mean ``loss`` in nats; arguments as GPT-2's."""
         from transformers.modeling_outputs import CausalLMOutput
 
         if past_key_values is not None:

@@ -44,7 +44,7 @@ def retention_against_learning(records: Sequence[Record], ax: Axes | None = None
         ValueError: The records are of different tasks or metrics.
     """
     metric = shared_metric(records)
-    ax = new_axes(ax, width=6.4, height=4.8)
+    ax = new_axes(ax, width=5.4, height=4.2)
     names = list(dict.fromkeys(str(record.method["name"]) for record in records))
     others = [name for name in names if name not in _BOUNDS]
     for name in names:
@@ -89,7 +89,7 @@ def strength_sweep(records: Sequence[Record], ax: Axes | None = None) -> Axes:
     metric = shared_metric(records)
     if len({record.method["name"] for record in records}) > 1:
         raise ValueError("a sweep is of one method; use retention_against_learning to compare methods")
-    ax = new_axes(ax, width=6.4, height=3.8)
+    ax = new_axes(ax, width=5.4, height=3.2)
     tasks = records[0].tasks
     swept = sorted((r for r in records if r.method["strength"] > 0), key=lambda r: r.method["strength"])
     strengths = [record.method["strength"] for record in swept]
@@ -126,7 +126,7 @@ def penalty_ratios(records: Sequence[Record], ax: Axes | None = None) -> Axes:
         records: Of one penalising method, with different strengths.
         ax: Where to draw.
     """
-    ax = new_axes(ax, width=6.4, height=3.2)
+    ax = new_axes(ax, width=5.4, height=2.8)
     swept = sorted((r for r in records if r.method.get("strength", 0) > 0), key=lambda r: r.method["strength"])
     strengths = [record.method["strength"] for record in swept]
     names = {

@@ -67,7 +67,7 @@ def learning_curves(record: Record, ax: Axes | None = None) -> Axes:
     if not record.curves:
         raise ValueError("the record holds no curves: it was made without scoring along the way")
     metric = shared_metric([record])
-    ax = new_axes(ax, width=7, height=3.6)
+    ax = new_axes(ax, width=5.6, height=3.0)
     for number, task in enumerate(record.tasks):
         points = [point for point in record.curves if point["task"] == task and not np.isnan(point["score"])]
         steps = sorted({point["step"] for point in points})
@@ -91,7 +91,7 @@ def loss_curves(records: Sequence[Record], ax: Axes | None = None) -> Axes:
         records: Of the same tasks.
         ax: Where to draw.
     """
-    ax = new_axes(ax, width=7, height=3.6)
+    ax = new_axes(ax, width=5.6, height=3.0)
     for number, record in enumerate(records):
         steps = sorted({entry["step"] for entry in record.losses})
         at_step = [[entry["loss"] for entry in record.losses if entry["step"] == step] for step in steps]

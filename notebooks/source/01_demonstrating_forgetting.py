@@ -161,7 +161,7 @@ print(f"seeds {change.seeds}, model {change.provenance['model']}, made on {chang
 # %%
 # alt: Two result matrices side by side: naive training in sequence, and joint training on both tasks. Rows say after
 #  which task, columns on which task the score was taken.
-figure, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(8, 3.6), layout="constrained")
 cf.plots.result_matrix(change, ax=axes[0])
 cf.plots.result_matrix(joint, ax=axes[1])
 plt.show()

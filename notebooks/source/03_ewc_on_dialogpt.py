@@ -90,7 +90,7 @@ for name, model in {"untouched": untouched, "persona": taught.model, "then workp
 # | symbol | in the code |
 # |---|---|
 # | tokens, `[B, T]` | `input_ids`: question, answer, end, padding |
-# | real or padding, `[B, T]` | `attention_mask`: 1 or 0 |
+# | real, `[B, T]` | `attention_mask`: 1, padding 0 |
 # | targets, `[B, T]` | `labels`: the token itself, or −100 where the loss must not look |
 #
 # The model shifts the labels by itself.
@@ -105,7 +105,7 @@ for name, model in {"untouched": untouched, "persona": taught.model, "then workp
 # Labels were masked wherever the id equals the padding; the true end went with it. Mask by position.
 # </details>
 # <details><summary>Hint: my loss is suspiciously low</summary>
-# Did you shift the labels by hand? Then the model is asked to copy.
+# Did you shift the labels by hand? Do not.
 # </details>
 
 
@@ -360,10 +360,10 @@ mine = taught.then(MyEWC(best["strength"], best["variant"]))
 # %%
 # alt: Two panels of recall along the optimizer steps, naive training left and your EWC right. The curves of the persona
 #  differ after the vertical line where the workplace begins.
-figure, axes = plt.subplots(1, 2, figsize=(11, 3.6), layout="constrained", sharey=True)
+figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained", sharey=True)
 for ax, learned in zip(axes, (naive, mine), strict=True):
     cf.plots.learning_curves(learned.record, ax=ax)
-    ax.text(0.02, 0.5, learned.record.method["name"], transform=ax.transAxes, fontweight="bold")
+    ax.set_title(learned.record.method["name"], pad=20)
 plt.show()
 
 # %%
@@ -452,7 +452,7 @@ if len(sweep) < 3:  # outside tiny only the chosen λ is run with the reported s
 # %%
 # alt: Above, recall of the persona and of the workplace against the strength lambda on a logarithmic axis. Below, the
 #  ratio of the penalty to the task loss and of the penalty's gradient to the task's gradient, both axes logarithmic.
-figure, axes = plt.subplots(2, 1, figsize=(6.4, 7), layout="constrained", sharex=True)
+figure, axes = plt.subplots(2, 1, figsize=(5.4, 5.6), layout="constrained", sharex=True)
 cf.plots.strength_sweep(sweep, ax=axes[0])
 cf.plots.penalty_ratios(sweep, ax=axes[1])
 plt.show()
