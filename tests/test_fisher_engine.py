@@ -92,7 +92,7 @@ def test_left_padding() -> None:
     assert relative_error(fisher_diagonal(model, flipped), mean_of_squares(found, 4)) < 1e-5
 
 
-def test_padding_that_is_attended_to_is_part_of_the_example() -> None:
+def test_padding_that_is_attended_to_is_part_of_the_example(looped: list[int]) -> None:
     # Without attention to the mask, padded positions carry gradients, and skipping them would be wrong.
     class Unmasked(nn.Module):
         def __init__(self) -> None:
@@ -108,6 +108,17 @@ def test_padding_that_is_attended_to_is_part_of_the_example() -> None:
     double = copy.deepcopy(model).double()
     found = [gradients(double, F.cross_entropy(double(r["input_ids"], r["attention_mask"]), r["labels"])) for r in rows]
     assert relative_error(fisher_diagonal(model, [batch]), mean_of_squares(found, 5)) < 1e-5
+    assert looped == [2]
+
+
+def test_the_padding_row_of_an_embedding_gets_no_gradient_even_where_it_is_attended_to(looped: list[int]) -> None:
+    model, (batch,) = classifier("bert"), batches_for("bert", (4,))
+    batch = {"input_ids": batch["input_ids"].masked_fill(batch["attention_mask"] == 0, 0), "labels": batch["labels"]}
+    batch["input_ids"][:, 1] = 0
+    estimate = fisher_diagonal(model, [batch])
+    assert looped == [2]
+    assert relative_error(estimate, fisher_diagonal(model, list(_singles([batch])))) < 1e-5
+    assert float(estimate["bert.embeddings.word_embeddings.weight"][0].sum()) == 0
 
 
 @pytest.mark.parametrize("variant", ["sample", "empirical"])
@@ -396,6 +407,18 @@ def test_mixed_tasks_are_refused_in_a_later_batch_and_never_wrong() -> None:
         < 1e-5
     )
     assert set(fisher_diagonal(model, [one]).unused) == {"heads.1.weight", "heads.1.bias"}
+
+
+def test_a_weight_first_used_outside_of_its_layer_in_a_later_batch_is_refused() -> None:
+    class Later(TwoHeads):
+        def forward(self, input_ids: Tensor, task_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+            logits = super().forward(input_ids, task_ids)
+            return logits + self.embed(input_ids).sum(1) @ self.heads[1].weight.T if int(task_ids[0]) else logits
+
+    (batch,) = batches_for("bert", (4,))
+    first, second = (batch | {"task_ids": torch.full((4,), task)} for task in (0, 1))
+    with pytest.raises(ValueError, match="used outside of its own forward"):
+        fisher_diagonal(Later(), [first, second])
 
 
 def test_our_own_classifier() -> None:
