@@ -42,6 +42,10 @@ def test_forgetting_counts_from_the_best_earlier_row_not_from_the_diagonal():
     assert metrics.backward_transfer(BEST_LATE) == pytest.approx(((0.40 - 0.50) + (0.60 - 0.80)) / 2)
 
 
+def test_a_task_that_is_best_at_the_very_end_has_negative_forgetting():
+    assert metrics.forgetting([[0.6, NAN], [0.7, 0.9]]) == pytest.approx(-0.1)
+
+
 def test_forward_transfer_compares_with_learning_alone_and_leaves_out_the_first_task():
     assert metrics.forward_transfer(THREE_TASKS, [NAN, 0.85, 0.90]) == pytest.approx(
         ((0.80 - 0.85) + (0.95 - 0.90)) / 2

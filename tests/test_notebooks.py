@@ -1,5 +1,7 @@
 """The committed notebooks equal their sources and run; and the machinery that builds, runs and cleans them works."""
 
+import base64
+import io
 import re
 import sys
 import textwrap
@@ -9,6 +11,7 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 
 from cfhelpers.notebooks import building, cleaning, execution
 
@@ -276,8 +279,28 @@ def executed(*outputs: NotebookNode, source: str = "pass") -> NotebookNode:
     return notebook
 
 
-def figure() -> NotebookNode:
-    return new_output("display_data", data={"image/png": "aGVsbG8=", "text/plain": "<Figure size 640x480>"})
+def figure(image: Image.Image | None = None) -> NotebookNode:
+    file = io.BytesIO()
+    (image or Image.new("RGBA", (4, 4), "red")).save(file, "png")
+    data = {"image/png": base64.b64encode(file.getvalue()).decode(), "text/plain": "<Figure size 640x480>"}
+    return new_output("display_data", data=data)
+
+
+def test_a_figure_shrinks_and_looks_the_same(tmp_path: Path):
+    # Thousands of shades, as smooth edges on a transparent ground give them.
+    shades = Image.effect_noise((200, 100), 30).convert("RGBA")
+    shades.paste((0, 114, 178, 255), (50, 20, 120, 60))
+    shades.paste((0, 0, 0, 0), (150, 0, 200, 100))
+    notebook = executed(figure(shades), source="# alt: A blue box.\nplot()")
+    before = notebook.cells[0].outputs[0].data["image/png"]
+    cleaning.clean(notebook, tmp_path)
+    after = notebook.cells[0].outputs[0].data["image/png"]
+    assert len(after) < 0.7 * len(before)
+    with Image.open(io.BytesIO(base64.b64decode(after))) as image:
+        colours = image.convert("RGB")
+        assert colours.size == (200, 100)
+        assert colours.getpixel((80, 40)) == (0, 114, 178)
+        assert colours.getpixel((180, 50)) == (255, 255, 255)
 
 
 def test_cleaning_takes_out_what_passes(tmp_path: Path):

@@ -111,6 +111,8 @@ def strength_sweep(records: Sequence[Record], ax: Axes | None = None) -> Axes:
     ax.set_xscale("log")
     ax.set_xlabel("strength λ (log scale)")
     ax.set_ylabel(f"test {metric_label(metric)}")
+    if metric != "perplexity":
+        ax.set_ylim(-3, 103)
     ax.legend(loc="best")
     return ax
 
