@@ -21,7 +21,7 @@ class Plan:
 
 
 PLANS = {
-    ("tiny", "dialogue"): Plan(120, 32, 1e-3),
+    ("tiny", "dialogue"): Plan(100, 16, 1e-3),
     ("tiny", "text"): Plan(120, 16, 1e-3),
     ("tiny", "classification"): Plan(100, 32, 5e-4),
     ("laptop", "dialogue"): Plan(45, 8, 3e-4, curve_points=3),

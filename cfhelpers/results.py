@@ -54,7 +54,8 @@ def load(chapter: str, *, profile: str | None = None, experiment: str | None = N
 
 def chosen(records: Sequence[Record]) -> dict[str, Record]:
     """Return the record of each method whose setting was chosen on validation data with seeds that are not reported."""
-    return {record.method["name"]: record for record in records if record.extra.get("chosen")}
+    reported = (record for record in records if record.extra["stage"] == "report" and record.extra["chosen"])
+    return {record.method["name"]: record for record in reported}
 
 
 def make_method(method: Mapping[str, Any]) -> Method:
@@ -142,8 +143,9 @@ def _run_experiment(run: Runtime, experiment: Experiment, unfinished: Path) -> l
     found = dict(zip(trials, _run_points(run, experiment, trials, unfinished), strict=True))
     best = {name: _best([point for point in trials if point.sweep == name], found) for name in sweeps}
 
-    # In tiny every setting is reported, for the curves over a method's strength; elsewhere only the chosen one.
-    shown = trials if run.profile == "tiny" else list(best.values())
+    # In tiny every strength of EWC is reported, for the curves over λ; otherwise only the chosen setting is.
+    whole = {"ewc"} if run.profile == "tiny" else set()
+    shown = [point for point in trials if point.sweep in whole or point in best.values()]
     points = [Point("report", method, reported, plan) for method in experiment.plain]
     points += [replace(point, stage="report", seeds=reported) for point in shown]
     points += [

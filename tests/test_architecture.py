@@ -100,7 +100,7 @@ def test_no_module_imports_itself_through_another():
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_module_is_short_enough_to_read(path: Path):
-    assert len(path.read_text().splitlines()) <= 350
+    assert len(path.read_text().splitlines()) <= 360
 
 
 def python(code: str, *flags: str) -> str:

@@ -43,8 +43,8 @@ class Replay(Method):
 
         buffer = [example for examples in self.kept.values() for example in examples]
         wanted = round(len(task.train) * self.share / (1 - self.share))
-        replayed = Dataset.from_list([buffer[row % len(buffer)] for row in range(wanted)])
-        return concatenate_datasets([task.train, replayed.cast(task.train.features)])
+        rows = [buffer[row % len(buffer)] for row in range(wanted)]
+        return concatenate_datasets([task.train, Dataset.from_list(rows, features=task.train.features)])
 
     def after_task(self, model: Any, task: EncodedTask) -> None:
         """Keep a sample of the training split, never of validation or test."""
