@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 BUNDLED = Path(__file__).parent.parent / "bundled" / "causal"
+_TOKENIZER_DOCUMENTS = 20_000
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,9 @@ def pretrain_causal(folder: Path | str = BUNDLED, recipe: CausalRecipe | None = 
     torch.set_num_threads(1)  # sums in another order would give other weights
     try:
         started = time.perf_counter()
-        tokenizer = train_tokenizer(_plain_texts(islice(write_documents(recipe.seed), 20_000)), recipe.vocabulary_size)
+        tokenizer = train_tokenizer(
+            _plain_texts(islice(write_documents(recipe.seed), _TOKENIZER_DOCUMENTS)), recipe.vocabulary_size
+        )
         model = _new_model(recipe, tokenizer)
         _train(model, tokenizer, recipe, progress)
         seconds = time.perf_counter() - started
