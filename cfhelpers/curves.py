@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 from tqdm.auto import tqdm
 from transformers import TrainerCallback
 
+from cfhelpers.environment import busy_seconds
 from cfhelpers.records import Record
 
 
@@ -21,12 +21,13 @@ class CurveCallback(TrainerCallback):
         steps: How many optimizer steps it gets.
         score: Returns one score for each of the record's tasks.
         bar: Counts optimizer steps.
+        device: Where training runs; chooses the clock.
     """
 
     def __init__(
-        self, record: Record, training: str, steps: int, score: Callable[[], list[float]], bar: tqdm[Any]
+        self, record: Record, training: str, steps: int, score: Callable[[], list[float]], bar: tqdm[Any], device: str
     ) -> None:
-        self.record, self.training, self.score, self.bar = record, training, score, bar
+        self.record, self.training, self.score, self.bar, self.device = record, training, score, bar, device
         points = record.plan["curve_points"]
         self.when = {round(steps * point / points) for point in range(1, points + 1)}
         self.before = max((entry["step"] for entry in record.curves), default=0)
@@ -44,8 +45,8 @@ class CurveCallback(TrainerCallback):
             self._take(state.global_step)
 
     def _take(self, step: int) -> None:
-        start = time.perf_counter()
+        start = busy_seconds(self.device)
         for task, score in zip(self.record.tasks, self.score(), strict=True):
             entry = {"training": self.training, "step": self.before + step, "task": task, "score": score}
             self.record.curves.append({"seed": self.record.seeds[0], **entry})
-        self.seconds += time.perf_counter() - start
+        self.seconds += busy_seconds(self.device) - start

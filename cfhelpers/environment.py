@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -227,6 +228,20 @@ def git_revision() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return described.stdout.strip()
+
+
+def busy_seconds(device: str = "cpu") -> float:
+    """Read the clock that training time is taken with; only differences mean something.
+
+    On the CPU it is the processor time of the calling thread, which other programs on the machine do not lengthen; on
+    CUDA, where this thread mostly waits, the time on the wall once the card has finished.
+    """
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.synchronize(device)
+        return time.perf_counter()
+    return time.thread_time()
 
 
 def reset_peak_memory(device: str = "cpu") -> None:

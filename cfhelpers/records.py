@@ -35,7 +35,7 @@ class Record:
         selection: [S, T]: validation scores at the end, for choosing between settings.
         curves: Validation scores along the way: dicts with seed, training (task), step (since the start), task, score.
         losses: Logged steps: dicts with seed, training, step, loss and what the method reports.
-        seconds: Training time of each seed, without evaluation.
+        seconds: Training time of each seed, without evaluation; processor seconds on the CPU, see ``busy_seconds``.
         peak_memory_bytes: Highest resident (CPU) or allocated (GPU) memory of the process so far.
         stored_bytes: What the method keeps between tasks.
         extra: Further measured numbers of an experiment, by name; a list has one entry per seed.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -265,7 +264,9 @@ def _learn_task(learned: Learned, bar: tqdm[Any]) -> None:
     learned.model = learned.method.prepare_model(learned.model, task).to(learned.run.device)
     data = learned.method.training_data(task, seen)
     steps = learned.method.training_steps(learned.plan.steps, seen)
-    curve = CurveCallback(learned.record, task.name, steps, lambda: _score_row(learned, "validation"), bar)
+    curve = CurveCallback(
+        learned.record, task.name, steps, lambda: _score_row(learned, "validation"), bar, learned.run.device
+    )
     with tempfile.TemporaryDirectory(prefix="cfhelpers-") as folder:
         trainer = ContinualTrainer(
             method=learned.method,
@@ -276,9 +277,9 @@ def _learn_task(learned: Learned, bar: tqdm[Any]) -> None:
             callbacks=[curve],
         )
         _silence(trainer)
-        start = time.perf_counter()
+        start = environment.busy_seconds(learned.run.device)
         trainer.train()
-        learned.record.seconds[0] += time.perf_counter() - start - curve.seconds
+        learned.record.seconds[0] += environment.busy_seconds(learned.run.device) - start - curve.seconds
     learned.record.losses.extend(
         {
             "seed": learned.run.seed,
@@ -295,9 +296,9 @@ def _learn_task(learned: Learned, bar: tqdm[Any]) -> None:
 def _remember(learned: Learned) -> None:
     """Let the method look at the task just learned, on the training clock."""
     environment.seed_everything(learned.run.seed)
-    start = time.perf_counter()
+    start = environment.busy_seconds(learned.run.device)
     learned.method.after_task(learned.model, learned.tasks[learned.n_learned - 1])
-    learned.record.seconds[0] += time.perf_counter() - start
+    learned.record.seconds[0] += environment.busy_seconds(learned.run.device) - start
 
 
 def _arguments(learned: Learned, steps: int, folder: str) -> TrainingArguments:
