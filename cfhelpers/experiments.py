@@ -60,7 +60,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         ("sst2", "mnli"),
         (Naive(), Joint()),
         measure=measure_probes,
-        learning_rates=(0.1, 0.3, 3.0),
+        learning_rates=(0.1, 0.3),
     ),
     Experiment("01", "domain change", "bert", ("imdb", "yelp"), (Naive(), Joint()), measure=measure_probes),
     Experiment(

@@ -16,6 +16,7 @@ from torch import Tensor
 from cfhelpers.pretraining.causal import weights_hash
 from cfhelpers.pretraining.encoder_corpus import write_documents
 from cfhelpers.pretraining.encoder_measure import measure
+from cfhelpers.pretraining.encoder_start import start_from_counts
 from cfhelpers.tasks.classification import Texts
 
 if TYPE_CHECKING:
@@ -41,21 +42,23 @@ class EncoderRecipe:
         masked: Share of the tokens that are to be predicted; of these 80 % are replaced by <mask>, 10 % by any
             token, and 10 % left as they are (Devlin et al., 2019).
         learning_rate: At its peak; warms up over the first 5 % and then falls linearly to zero.
-        tokenizer_documents: Documents from which the tokenizer is learned.
+        counted_documents: Documents from which the tokenizer and the first word vectors are learned.
+        initial_std: Standard deviation of the random weights; RoBERTa's 0.02 suits a width of 768.
     """
 
     seed: int = 0
-    steps: int = 3000
-    rows: int = 64
+    steps: int = 2000
+    rows: int = 32
     width: int = 128
     layers: int = 3
     attention_heads: int = 4
     vocabulary_size: int = 2000
     positions: int = 130
-    masked: float = 0.2
-    learning_rate: float = 2e-3
+    masked: float = 0.25
+    learning_rate: float = 1e-3
     weight_decay: float = 0.01
-    tokenizer_documents: int = 20_000
+    counted_documents: int = 20_000
+    initial_std: float = 0.05
 
 
 def pretrain_encoder(
@@ -77,9 +80,11 @@ def pretrain_encoder(
     torch.set_num_threads(1)  # sums in another order would give other weights
     try:
         started = time.perf_counter()
-        documents = islice(write_documents(recipe.seed), recipe.tokenizer_documents)
+        documents = list(islice(write_documents(recipe.seed), recipe.counted_documents))
         tokenizer = train_tokenizer((text for texts in documents for text in texts), recipe)
         model = new_model(recipe, len(tokenizer))
+        encoded = (_encode(tokenizer, texts, recipe.positions - 2) for texts in documents)
+        start_from_counts(model, encoded, special_tokens=len(SPECIAL_TOKENS))
         _train(model, tokenizer, recipe, progress)
         seconds = time.perf_counter() - started
         # Dropout would slow down learning a world without noise; fine-tuning on few examples uses it as usual.
@@ -143,6 +148,7 @@ def _config(recipe: EncoderRecipe, vocabulary_size: int) -> RobertaConfig:
         intermediate_size=4 * recipe.width,
         max_position_embeddings=recipe.positions,
         type_vocab_size=1,
+        initializer_range=recipe.initial_std,
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
         bos_token_id=BOS_ID,
