@@ -98,9 +98,12 @@ def learn(name: str, folder: Path, seed: int, budget: Budget, *, pretrained: boo
 
 
 def _fine_tune(model: nn.Module, encoded: EncodedTask, budget: Budget, seed: int) -> None:
-    """AdamW with a learning rate that falls linearly to zero, and gradients clipped at norm 1."""
+    """AdamW, a warm-up of a tenth of the steps (random weights need one), then linearly to zero; gradients clipped."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=budget.learning_rate, weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, budget.steps)
+    warmup = max(1, budget.steps // 10)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min((step + 1) / warmup, (budget.steps - step) / max(1, budget.steps - warmup))
+    )
     examples = encoded.train.to_list()
     generator = torch.Generator().manual_seed(seed)
     model.train()

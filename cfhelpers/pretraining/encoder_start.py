@@ -23,10 +23,9 @@ def start_from_counts(model: RobertaForMaskedLM, documents: Iterable[list[int]],
     """Set the word embeddings and the attention's weights, in place.
 
     Word embeddings are the leading singular vectors of the tokens' pointwise mutual information within documents
-    (Levy & Goldberg, 2014), at the scale of the random ones. Keys equal queries, so that a token first looks for
-    itself and for related words; each output projection is the transpose of its value projection, so that attention
-    adds to a token a picture of what it found, in the same coordinates (Trockman & Kolter, 2023, "Mimetic
-    initialization of self-attention layers").
+    (Levy & Goldberg, 2014), at the scale of the random ones. Each output projection is the transpose of its value
+    projection, so that attention adds to a token a picture of what it attends to, in the same coordinates (after
+    Trockman & Kolter, 2023, "Mimetic initialization of self-attention layers").
 
     Args:
         model: With random weights.
@@ -42,11 +41,9 @@ def start_from_counts(model: RobertaForMaskedLM, documents: Iterable[list[int]],
     rotation = torch.linalg.qr(torch.randn(width, width))[0]
     embeddings[known] = (vectors @ rotation)[known] * (embeddings.std() / vectors[known].std())
     for layer in model.roberta.encoder.layer:
-        attention = layer.attention.self
-        attention.value.weight.data.normal_(std=width**-0.5)
-        layer.attention.output.dense.weight.data.copy_(attention.value.weight.data.T)
-        attention.query.weight.data.normal_(std=width**-0.5)
-        attention.key.weight.data.copy_(attention.query.weight.data)
+        value = layer.attention.self.value.weight.data
+        value.normal_(std=width**-0.5)
+        layer.attention.output.dense.weight.data.copy_(value.T)
 
 
 def pointwise_mutual_information(

@@ -2,6 +2,7 @@
 
 The hypothesis is written first and the premise to suit the label, so no hypothesis says anything about its label.
 Each family below is a kind of reasoning: kinds of things, comparisons, who does what to whom, counting, opposites.
+The task asks the first and the third.
 """
 
 from __future__ import annotations
@@ -136,14 +137,22 @@ def opposites(generator: random.Random) -> Family:
 
 
 FAMILIES: tuple[Callable[[random.Random], Family], ...] = (ownership, comparison, roles, counting, opposites)
+# What the small encoder can learn from about a thousand examples; its pretraining text has all five.
+TASK_FAMILIES = (ownership, roles)
 
 
-def write_pair(label: int, generator: random.Random) -> Texts:
+def write_pair(
+    label: int, generator: random.Random, families: tuple[Callable[[random.Random], Family], ...] = FAMILIES
+) -> Texts:
     """Write premise and hypothesis for a label (0 entailment, 1 neutral, 2 contradiction)."""
-    hypothesis, premises = generator.choice(FAMILIES)(generator)
+    hypothesis, premises = generator.choice(families)(generator)
     return with_article(generator.choice(premises[label])) + ".", with_article(hypothesis) + "."
 
 
 def make(name: str, profile: str, *, seed: int = 0, size: int | None = None) -> Task:
     """Write the inference task, premise in text, hypothesis in text_pair; see :func:`cfhelpers.tasks.make_task`."""
-    return classification_task(name, write_pair, LABEL_NAMES, seed=seed, size=size)
+
+    def write(label: int, generator: random.Random) -> Texts:
+        return write_pair(label, generator, TASK_FAMILIES)
+
+    return classification_task(name, write, LABEL_NAMES, seed=seed, size=size)
