@@ -7,7 +7,7 @@ words belong together. Counting finds it out in seconds.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -40,6 +40,7 @@ def start_from_counts(model: RobertaForMaskedLM, documents: Iterable[list[int]],
     # Without a rotation the first coordinates would carry most of the variance.
     rotation = torch.linalg.qr(torch.randn(width, width))[0]
     embeddings[known] = (vectors @ rotation)[known] * (embeddings.std() / vectors[known].std())
+    layer: Any  # torch types the members of a list of modules too narrowly
     for layer in model.roberta.encoder.layer:
         value = layer.attention.self.value.weight.data
         value.normal_(std=width**-0.5)
