@@ -124,7 +124,8 @@ def regenerate(chapter: str, *, profile: str | None = None, folder: Path = STORE
         records.extend(_run_experiment(run, experiment, unfinished))
     target = folder / f"{_slug(chapter)}.{run.profile}.json"
     save_json({"records": [asdict(record) for record in records]}, target)
-    shutil.rmtree(REPOSITORY / "build" / "results", ignore_errors=True)
+    for unfinished in (REPOSITORY / "build" / "results").glob(f"{chapter}-*.{run.profile}"):
+        shutil.rmtree(unfinished)
     return target
 
 
