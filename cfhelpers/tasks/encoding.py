@@ -116,7 +116,8 @@ def encode_task(
     Raises:
         ValueError: The tokenizer has no padding token, or a dialogue is longer than ``max_length``.
     """
-    if tokenizer.pad_token_id is None:
+    pad_token_id: Any = tokenizer.pad_token_id
+    if pad_token_id is None:
         raise ValueError("The tokenizer has no padding token: set tokenizer.pad_token before encoding a task.")
 
     def encode(split: Dataset) -> Dataset:
@@ -128,7 +129,7 @@ def encode_task(
             columns["task_ids"] = [task_id] * len(columns["input_ids"])
         return Dataset.from_dict(columns)
 
-    collate = Collator(int(tokenizer.pad_token_id))
+    collate = Collator(int(pad_token_id))
     return EncodedTask(task, encode(task.train), encode(task.validation), encode(task.test), collate, task_id)
 
 
@@ -136,7 +137,7 @@ def encode_dialogue(tokenizer: PreTrainedTokenizerBase, question: str, answer: s
     """Return token ids and labels of one question with its answer; the question's labels are −100."""
     prompt = encode_question(tokenizer, question)
     turns = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
-    whole = list(tokenizer.apply_chat_template(turns, return_dict=False))
+    whole: Any = list(tokenizer.apply_chat_template(turns, return_dict=False))
     if whole[: len(prompt)] != prompt:
         raise ValueError("The chat template does not continue a question with its answer: the prompt is not a prefix.")
     return whole, [IGNORED] * len(prompt) + whole[len(prompt) :]
@@ -145,7 +146,8 @@ def encode_dialogue(tokenizer: PreTrainedTokenizerBase, question: str, answer: s
 def encode_question(tokenizer: PreTrainedTokenizerBase, question: str) -> list[int]:
     """Return the token ids after which the model has to answer."""
     turns = [{"role": "user", "content": question}]
-    return list(tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False))
+    ids: Any = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
+    return list(ids)
 
 
 def _encode_dialogue(split: Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int) -> dict[str, list[Any]]:
@@ -171,5 +173,7 @@ def _encode_text(split: Dataset, tokenizer: PreTrainedTokenizerBase, max_length:
 
 def _encode_classification(split: Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int) -> dict[str, list[Any]]:
     texts = [list(split[name]) for name in ("text", "text_pair") if name in split.column_names]
-    ids = tokenizer(*texts, truncation=True, max_length=max_length)["input_ids"]
+    first, *second = texts
+    pair = second[0] if second else None
+    ids = tokenizer(first, pair, truncation=True, max_length=max_length)["input_ids"]
     return {"input_ids": ids, "labels": list(split["label"])}

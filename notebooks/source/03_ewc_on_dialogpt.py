@@ -72,14 +72,23 @@ plt.show()
 
 # %%
 untouched, tokenizer = run.load("dialogpt").model, taught.tokenizer
-for name, model in {"untouched": untouched, "persona": taught.model, "then workplace": naive.model}.items():
-    print(f"{name:>15}:", " | ".join(answer_questions(model, tokenizer, color["question"])))
+asked = [color[0], *persona.test.select(range(5))]
+questions = [row["question"] for row in asked]
+answers = {
+    name: answer_questions(model, tokenizer, questions)
+    for name, model in {"untouched": untouched, "persona": taught.model, "then workplace": naive.model}.items()
+}
+for number, row in enumerate(asked):
+    print(f"{row['question']}   (right: {row['answer']})")
+    print("\n".join(f"{name:>18}: {replies[number]}" for name, replies in answers.items()))
 
 # %% [markdown]
 # ### What to notice
 #
 # - The persona's curve right of the line: nothing there trains it, nothing there forbids to break it.
-# - What the last model says about its color. Has it fallen silent, or does it answer from the world it saw last?
+# - What the last model says. Has it fallen silent, or does it answer from the world it saw last?
+# - Forgetting is not even: one fact survives untouched where its neighbor is gone. One question, "is it still blue?",
+#   would have measured luck.
 
 # %% [markdown]
 # ## One sequence, and a loss on the answer
@@ -375,8 +384,10 @@ plt.show()
 # %%
 models = {"untouched": untouched, "naive": naive.model, "your EWC": mine.model}
 scores = {name: learned.record for name, learned in {"naive": naive, "your EWC": mine}.items()}
-for name, model in models.items():
-    print(f"{name:>10}:", " | ".join(answer_questions(model, tokenizer, color["question"])))
+answers = {name: answer_questions(model, tokenizer, questions) for name, model in models.items()}
+for number, row in enumerate(asked):
+    print(f"{row['question']}   (right: {row['answer']})")
+    print("\n".join(f"{name:>18}: {replies[number]}" for name, replies in answers.items()))
 Markdown(
     f"After both tasks, this seed: naive keeps {100 * scores['naive'].scores('persona')[0]:.0f} % of the persona and "
     f"knows {100 * scores['naive'].scores('workplace')[0]:.0f} % of the workplace; your EWC keeps "
