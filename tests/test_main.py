@@ -205,12 +205,13 @@ def test_a_command_goes_on_in_the_projects_python(project: Path, shell: Shell, m
 
 @pytest.mark.usefixtures("ready")
 def test_results_hands_on_chapter_and_profile(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
-    from cfhelpers import results
+    from cfhelpers import results, summary
 
     calls = []
     monkeypatch.setattr(results, "regenerate", lambda *a, **k: calls.append((a, k)) or Path("03.json"))
+    monkeypatch.setattr(summary, "update_readme", lambda path: calls.append(path.name))
     assert commands.main(["results", "03", "--profile", "laptop"]) == 0
-    assert calls == [(("03",), {"profile": "laptop"})]
+    assert calls == [(("03",), {"profile": "laptop"}), "README.md"]
     assert commands.main(["results", "99"]) == 1
     assert "'99' has no stored results; there are 01" in capsys.readouterr().err
 
