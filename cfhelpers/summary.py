@@ -44,7 +44,8 @@ def results_tables() -> str:
             records += [
                 record
                 for record in found
-                if record.extra["stage"] == "report" and (record.extra["chosen"] or record.method["name"] in plain)
+                if record.extra["stage"] == "learning rate"
+                or (record.extra["stage"] == "report" and (record.extra["chosen"] or record.method["name"] in plain))
             ]
         if records:
             tables.append(_table(experiment.chapter, records))
@@ -64,5 +65,8 @@ def _table(chapter: str, records: Sequence[Record]) -> str:
         cells = [f"{mean_and_interval(100 * values):.1f}" for values in scores]
         stored = f"{record.stored_bytes / 1e6:.1f} MB"
         cells += [stored if record.method["name"] != "joint" else "all data", f"{np.mean(record.seconds):.0f} s"]
-        lines.append(f"| {record.profile} ({len(record.seeds)} seeds) | {record.label} | {' | '.join(cells)} |")
+        label = record.label
+        if any(each.extra["stage"] == "learning rate" for each in records):
+            label += f", learning rate {record.plan['learning_rate']:g}"  # how much is forgotten hangs on it
+        lines.append(f"| {record.profile} ({len(record.seeds)} seeds) | {label} | {' | '.join(cells)} |")
     return "\n".join([*lines, ""])

@@ -91,7 +91,7 @@ def test_no_premise_tells_its_label_well(tasks: dict[str, Task]) -> None:
 
 
 def test_counting_words_does_not_solve_the_sentiment_task(tasks: dict[str, Task]) -> None:
-    assert shortcut_accuracy(tasks["sst2"], "text") < 0.75
+    assert shortcut_accuracy(tasks["sst2"], "text") < 0.65
 
 
 def test_exchanging_the_word_lists_exchanges_the_labels() -> None:
