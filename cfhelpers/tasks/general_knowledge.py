@@ -66,24 +66,10 @@ RELATIONS: tuple[Relation, ...] = (
         leaf = leaves; wolf = wolves; knife = knives"""),
     ),
     Relation(
-        "past",
-        "What is the past tense of {}?",
-        "The past tense of {} is {}.",
-        _pairs("""go = went; eat = ate; see = saw; run = ran; write = wrote; give = gave; speak = spoke; take = took;
-        drink = drank; swim = swam"""),
-    ),
-    Relation(
         "symbol",
         "What is the chemical symbol for {}?",
         "The chemical symbol for {} is {}.",
         _pairs("""gold = Au; silver = Ag; iron = Fe; oxygen = O; hydrogen = H; carbon = C; sodium = Na; lead = Pb;
         copper = Cu; helium = He"""),
-    ),
-    Relation(
-        "young",
-        "What is a baby {} called?",
-        "A baby {} is called a {}.",
-        _pairs("""dog = puppy; cat = kitten; cow = calf; horse = foal; sheep = lamb; bear = cub; goat = kid;
-        deer = fawn; duck = duckling; kangaroo = joey"""),
     ),
 )  # fmt: skip
