@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, _foreach_addcmul_, _foreach_sub, nn  # pyright: ignore[reportPrivateImportUsage]
 
 from cfhelpers.fisher.naming import canonical_name, named_parameters
+
+# Entries worked on at a time: temporary memory then stays small enough to be used again instead of asked for anew.
+ENTRIES = 1 << 20
+Piece = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 class QuadraticPenalty:
@@ -65,20 +70,26 @@ class QuadraticPenalty:
         """
         factor = self.strength * scale
         trainable = {name: p for name, p in self._matched(model).items() if p.requires_grad}
-        for group in _groups(trainable):
-            parameters: list[Tensor] = [trainable[name] for name in group]
-            for parameter in parameters:
-                if parameter.grad is None:
-                    parameter.grad = torch.zeros_like(parameter)
-            gradients = [p.grad for p in parameters if p.grad is not None]
-            weights = [self.importance[name] for name in group]
-            if _all_float32(parameters) and _all_float32(gradients):
-                distances = _foreach_sub(parameters, [self.anchor[name] for name in group])
-                _foreach_addcmul_(gradients, distances, weights, value=factor)
+        for parameter in trainable.values():
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        for pieces in _groups(self._pieces(trainable)):
+            parameters, gradients, anchors, weights = map(list, zip(*pieces, strict=True))
+            if _all_float32(parameters) and _all_float32(gradients) and _all_float32(anchors):
+                _foreach_addcmul_(gradients, _foreach_sub(parameters, anchors), weights, value=factor)
                 continue
-            for name, parameter, gradient, weight in zip(group, parameters, gradients, weights, strict=True):
-                distance = parameter.to(torch.float32) - self.anchor[name].to(torch.float32)
+            for parameter, gradient, anchor, weight in pieces:
+                distance = parameter.to(torch.float32) - anchor.to(torch.float32)
                 gradient.add_(distance.mul_(weight).mul_(factor).to(gradient.dtype))
+
+    def _pieces(self, parameters: Mapping[str, nn.Parameter]) -> Iterator[Piece]:
+        """Parameter, gradient, anchor and importance, large ones in slices that share their memory."""
+        for name, parameter in parameters.items():
+            tensors = (parameter.detach(), cast("Tensor", parameter.grad), self.anchor[name], self.importance[name])
+            if parameter.numel() > ENTRIES and all(tensor.is_contiguous() for tensor in tensors):
+                yield from zip(*(tensor.view(-1).split(ENTRIES) for tensor in tensors), strict=True)
+            else:
+                yield tensors
 
     def _matched(self, model: nn.Module) -> dict[str, nn.Parameter]:
         parameters = named_parameters(model)
@@ -129,17 +140,20 @@ def _cause(missing: list[str], importance: Mapping[str, Tensor], tensors: Mappin
     return "Was the importance estimated on another model, or was a tied weight untied?"
 
 
-def _groups(parameters: Mapping[str, Tensor], entries: int = 1 << 22) -> list[list[str]]:
-    """Names in groups of one device and at most about ``entries`` entries, which bounds the temporary memory."""
-    groups: list[list[str]] = []
-    room, device = 0, None
-    for name, parameter in parameters.items():
-        if room < parameter.numel() or parameter.device != device:
-            groups.append([])
-            room, device = entries, parameter.device
-        groups[-1].append(name)
-        room -= parameter.numel()
-    return groups
+def _groups(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
+    """Pieces of one device, together at most ``ENTRIES`` entries or one piece."""
+    group: list[Piece] = []
+    room = 0
+    for piece in pieces:
+        if group and (room < piece[0].numel() or piece[0].device != group[0][0].device):
+            yield group
+            group = []
+        if not group:
+            room = ENTRIES
+        group.append(piece)
+        room -= piece[0].numel()
+    if group:
+        yield group
 
 
 def _all_float32(tensors: list[Tensor]) -> bool:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
+import torch
 from torch import Tensor, nn
 
 from cfhelpers.fisher.naming import named_parameters
@@ -53,16 +54,18 @@ class AnchoredMethod(Method):
         """Return the penalties' value in nats and the norm of their gradient."""
         if not self.penalties:
             return {}
-        gradients: dict[str, Any] = {}
-        parameters = named_parameters(model)
-        for penalty in self.penalties:
-            for name, importance in penalty.importance.items():
-                pull = self.strength * importance * (parameters[name].detach() - penalty.anchor[name])
-                gradients[name] = gradients.get(name, 0) + pull
-        return {
-            "penalty": sum(float(penalty.value(model).detach()) for penalty in self.penalties),
-            "penalty_gradient_norm": math.sqrt(sum(float(gradient.square().sum()) for gradient in gradients.values())),
-        }
+        value, squared_norm = 0.0, 0.0
+        for name, parameter in named_parameters(model).items():
+            gradient: Tensor | None = None
+            for penalty in self.penalties:
+                if name in penalty.importance:
+                    distance = parameter.detach().float() - penalty.anchor[name].float()
+                    pull = penalty.importance[name] * distance
+                    value += self.strength / 2 * float(torch.sum(distance.mul_(pull), dtype=torch.float64))
+                    gradient = pull if gradient is None else gradient.add_(pull)
+            if gradient is not None:
+                squared_norm += float(torch.linalg.vector_norm(gradient)) ** 2
+        return {"penalty": value, "penalty_gradient_norm": self.strength * math.sqrt(squared_norm)}
 
     def settings(self) -> dict[str, Any]:
         """Return λ."""
