@@ -26,7 +26,8 @@ class Experiment:
         plain: Methods without a strength, reported as they are.
         sweeps: For each profile, methods with settings in rising strength; the same number for each method.
         measure: Extra numbers taken after each task.
-        learning_rates: Repeat naive training at these multiples of the plan's learning rate.
+        learning_rates: For each profile, the rates of naive training, in rising order: the plan's is chosen among them
+            by how well each task is learned, not by what is kept, and all are reported.
     """
 
     chapter: str
@@ -36,7 +37,7 @@ class Experiment:
     plain: tuple[Method, ...] = ()
     sweeps: Mapping[str, Mapping[str, Sequence[Method]]] = field(default_factory=dict)
     measure: Callable[[Learned], dict[str, float]] | None = None
-    learning_rates: tuple[float, ...] = ()
+    learning_rates: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 def measure_probes(learned: Learned) -> dict[str, float]:
@@ -60,7 +61,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         ("sst2", "mnli"),
         (Naive(), Joint()),
         measure=measure_probes,
-        learning_rates=(0.1, 0.3),
+        learning_rates={"tiny": (2e-4, 6e-4, 1.8e-3), "laptop": (3e-5, 1e-4, 3e-4)},
     ),
     Experiment("01", "domain change", "bert", ("imdb", "yelp"), (Naive(), Joint()), measure=measure_probes),
     Experiment(
@@ -81,5 +82,6 @@ EXPERIMENTS: tuple[Experiment, ...] = (
             },
         },
         measure_generality,
+        {"tiny": (3e-4, 1e-3, 3e-3)},
     ),
 )

@@ -82,7 +82,8 @@ class Point:
     """One method with one setting and one plan, run with some seeds.
 
     Attributes:
-        stage: "selection" (seeds that are not reported), "report", or "learning rate".
+        stage: "selection" and "rate selection" (seeds that are not reported), "report", or "learning rate" (reported
+            seeds, another rate than the plan's).
         sweep: Name of the sweep it belongs to, or "".
     """
 
@@ -139,6 +140,7 @@ def _slug(chapter: str) -> str:
 def _run_experiment(run: Runtime, experiment: Experiment, unfinished: Path) -> list[Record]:
     plan = PLANS[run.profile, run.tasks(experiment.tasks[0])[0].kind]
     selection, reported = SELECTION_SEEDS[run.profile], REPORTED_SEEDS[run.profile]
+    rates = _try_rates(run, experiment, plan, unfinished)
     sweeps = experiment.sweeps.get(run.profile, {})
     trials = [Point("selection", method, selection, plan, name) for name, sweep in sweeps.items() for method in sweep]
     found = dict(zip(trials, _run_points(run, experiment, trials, unfinished), strict=True))
@@ -150,8 +152,9 @@ def _run_experiment(run: Runtime, experiment: Experiment, unfinished: Path) -> l
     points = [Point("report", method, reported, plan) for method in experiment.plain]
     points += [replace(point, stage="report", seeds=reported) for point in shown]
     points += [
-        Point("learning rate", Naive(), reported, replace(plan, learning_rate=plan.learning_rate * factor))
-        for factor in experiment.learning_rates
+        Point("learning rate", Naive(), reported, replace(plan, learning_rate=rate))
+        for rate in experiment.learning_rates.get(run.profile, ())
+        if rate != plan.learning_rate
     ]
     records = _run_points(run, experiment, points, unfinished)
     for point, record in zip(points, records, strict=True):
@@ -159,7 +162,30 @@ def _run_experiment(run: Runtime, experiment: Experiment, unfinished: Path) -> l
         record.extra |= {"experiment": experiment.name, "stage": point.stage, "chosen": is_best}
     for point, record in found.items():
         record.extra |= {"experiment": experiment.name, "stage": "selection", "chosen": point in best.values()}
-    return [*records, *found.values()]
+    return [*records, *found.values(), *rates]
+
+
+def _try_rates(run: Runtime, experiment: Experiment, plan: Plan, unfinished: Path) -> list[Record]:
+    """Learn with every rate and say which one teaches best: the plan should have it."""
+    rates = experiment.learning_rates.get(run.profile, ())
+    plans = [replace(plan, learning_rate=rate) for rate in rates]
+    points = [Point("rate selection", Naive(), SELECTION_SEEDS[run.profile], each) for each in plans]
+    records = _run_points(run, experiment, points, unfinished)
+    best = max(records, key=just_learned, default=None)
+    for record in records:
+        record.extra |= {"experiment": experiment.name, "stage": "rate selection", "chosen": record is best}
+    if best is not None and best.plan != asdict(plan):
+        print(f"Note: {best.plan['learning_rate']:g} teaches best, the plan has {plan.learning_rate:g}.")
+    return records
+
+
+def just_learned(record: Record) -> float:
+    """Mean validation score that each task had when its training ended, whatever became of it later."""
+    last: dict[tuple[int, str], float] = {}
+    for entry in record.curves:
+        if entry["training"] == entry["task"]:
+            last[entry["seed"], entry["task"]] = entry["score"]
+    return float(np.mean(list(last.values())))
 
 
 def _best(points: Sequence[Point], found: Mapping[Point, Record]) -> Point:

@@ -1,6 +1,8 @@
 """Stored results: regenerated step by step, chosen on other seeds than reported, repeatable."""
 
 import os
+from dataclasses import asdict
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +17,8 @@ from tests import toys
 
 TOY = Experiment(
     "99", "toy", "dialogpt", ("persona", "workplace"), (Naive(), Joint()),
-    {"tiny": {"l2sp": [L2SP(0.01), L2SP(0.1), L2SP(1.0)]}}, lambda learned: {"n": float(learned.n_learned)}, (0.1,),
+    {"tiny": {"l2sp": [L2SP(0.01), L2SP(0.1), L2SP(1.0)]}}, lambda learned: {"n": float(learned.n_learned)},
+    {"tiny": (1e-3, 1e-2)},
 )  # fmt: skip
 
 
@@ -46,15 +49,14 @@ def test_an_interrupted_regeneration_goes_on_and_gives_the_same_file(toy_chapter
     with pytest.raises(KeyboardInterrupt):
         results.regenerate("99", folder=toy_chapter)
     path = results.regenerate("99", folder=toy_chapter)
-    assert calls[:2] == [100, 0]
-    assert 100 not in calls[3:]  # what was finished is not done again
+    assert calls == [100, 100, 100, 100, 0, 1, 0, 1]  # the third again; both rates, the sweep, reported, another rate
     assert path.name == "99_toy.tiny.json"
     monkeypatch.setattr(results, "STORED", toy_chapter)
     records = results.load("99", profile="tiny")
     stages = [record.extra["stage"] for record in records]
-    assert stages == ["report"] * 3 + ["learning rate"] + ["selection"] * 3  # naive, joint and the chosen strength
+    assert stages == ["report"] * 3 + ["learning rate"] + ["selection"] * 3 + ["rate selection"] * 2
     assert all(
-        record.seeds == ([100] if stage == "selection" else [0, 1])
+        record.seeds == ([100] if "selection" in stage else [0, 1])
         for record, stage in zip(records, stages, strict=True)
     )
     assert records[0].extra["n"] == [[1.0, 2.0], [1.0, 2.0]]
@@ -67,9 +69,20 @@ def test_an_interrupted_regeneration_goes_on_and_gives_the_same_file(toy_chapter
         if record.extra["stage"] == "selection"
     }
     assert selection[best["l2sp"].method["strength"]] == max(selection.values())
+    assert records[-2].extra["chosen"] == (results.just_learned(records[-2]) >= results.just_learned(records[-1]))
 
     again = results.rerun(records[1], 1)  # Joint, which shares its first task with the others in the sweep
     np.testing.assert_allclose(again.results[0], records[1].results[1], atol=1e-5)
+
+
+def test_a_rate_is_judged_by_what_each_task_scored_at_the_end_of_its_own_training():
+    curves = [
+        {"seed": 0, "training": training, "step": step, "task": task, "score": score}
+        for training, step, task, score in (
+            ("a", 1, "a", 0.2), ("a", 2, "a", 0.8), ("a", 2, "b", 0.1), ("b", 3, "a", 0.0), ("b", 3, "b", 0.6),
+        )
+    ]  # fmt: skip
+    assert results.just_learned(SimpleNamespace(curves=curves)) == pytest.approx(0.7)
 
 
 def test_every_stored_method_can_be_made_again():
@@ -89,6 +102,22 @@ def test_experiments_keep_the_contract_of_a_fair_comparison():
     for profile, reported in REPORTED_SEEDS.items():
         assert not set(reported) & set(SELECTION_SEEDS[profile]), "settings are chosen with other seeds"
     assert len(REPORTED_SEEDS["tiny"]) >= 5
+
+
+@pytest.mark.parametrize("profile", ["tiny", "laptop"])
+def test_plans_have_the_rate_that_teaches_best_and_it_is_not_at_the_edge(profile):
+    for experiment in EXPERIMENTS:
+        try:
+            records = results.load(experiment.chapter, profile=profile, experiment=experiment.name)
+        except FileNotFoundError:
+            continue
+        tried = [record for record in records if record.extra["stage"] == "rate selection"]
+        assert [record.plan["learning_rate"] for record in tried] == list(experiment.learning_rates.get(profile, ()))
+        for index, record in enumerate(tried):
+            if record.extra["chosen"]:
+                kind = "dialogue" if record.role == "dialogpt" else "classification"
+                assert record.plan == asdict(PLANS[profile, kind])
+                assert 0 < index < len(tried) - 1
 
 
 def test_what_is_not_stored_says_how_to_make_it():

@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 
 from cfhelpers.tasks import Task, make_task
 from cfhelpers.tasks.classification import classification_task, with_article
-from cfhelpers.tasks.inference import FAMILIES
+from cfhelpers.tasks.inference import FAMILIES, TASK_FAMILIES
 from cfhelpers.tasks.sentiment import SENTENCES, opinion_grammars
 
 NAMES = ("sst2", "mnli", "imdb", "yelp", "topics")
@@ -139,7 +139,7 @@ def test_the_two_review_domains_share_hardly_any_word(tasks: dict[str, Task]) ->
     assert not shared & {*SENTENCES[0].rules["good"], *SENTENCES[1].rules["good"]}
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", sorted({*FAMILIES, *TASK_FAMILIES}, key=lambda family: family.__name__))
 def test_premises_of_one_hypothesis_never_serve_two_labels(family) -> None:
     for seed in range(200):
         hypothesis, premises = family(random.Random(seed))
