@@ -2,8 +2,8 @@
 
 The hypothesis is written first and the premise to suit the label, so no hypothesis says anything about its label.
 Each family below is a kind of reasoning: kinds of things, comparisons, who does what to whom, counting, opposites, who
-says what. The task asks the third and the last. As in real texts, its premises also hold opinions about films, which
-decide nothing here: the words of the sentiment task are the words of this one, and mean something else to it.
+says what. The task asks the last: its texts are in the words of the sentiment task, as real inference texts have all
+words, and whether a word praises or blames means nothing to it.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from cfhelpers.tasks import sentiment_rules
 from cfhelpers.tasks.classification import Texts, classification_task, with_article
-from cfhelpers.tasks.sentiment import SENTENCES
-from cfhelpers.tasks.sentiment_rules import words
+from cfhelpers.tasks.sentiment_rules import FILM_OPINIONS, words
+from cfhelpers.tasks.sentiment_rules import FILM_THINGS as THINGS_OF_A_FILM
 from cfhelpers.tasks.task import Task
 
 LABEL_NAMES = ("entailment", "neutral", "contradiction")
@@ -37,8 +36,8 @@ ACTIONS = (
 NUMBERS = words("two, three, four, five, six")
 PEOPLE = words("doctors, pilots, farmers, teachers")
 THINGS = words("box, room, bottle, table, cup, house")
-FILM_WORDS = tuple(word for opinion in sentiment_rules.FILM_OPINIONS for word in opinion["good"])
-FILM_THINGS = tuple(thing for key in ("one", "two", "whole") for thing in sentiment_rules.FILM_THINGS[key])
+FILM_WORDS = tuple(word for opinion in FILM_OPINIONS for word in opinion["good"])
+FILM_THINGS = tuple(thing for key in ("one", "two", "whole") for thing in THINGS_OF_A_FILM[key])
 OPPOSITES = (("hot", "cold"), ("empty", "full"), ("clean", "dirty"), ("wet", "dry"))
 
 Family = tuple[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]]
@@ -145,7 +144,7 @@ def sayings(generator: random.Random) -> Family:
     """Who calls what how; another person, thing or word leaves it open, whether it praises or blames."""
     one, other = generator.sample(NAMES, 2)
     thing, other_thing = generator.sample(FILM_THINGS, 2)
-    word, other_word = generator.sample(FILM_WORDS, 2)
+    word, other_word, third_word = generator.sample(FILM_WORDS, 3)
     so = (
         f"the {thing} is called {word} by {one}",
         f"{one} calls the {thing} {word} and {other_word}",
@@ -157,19 +156,24 @@ def sayings(generator: random.Random) -> Family:
         f"nobody calls the {thing} {word}",
         f"{one} calls nothing {word}",
     )
-    open_ = (f"{other} calls the {thing} {word}", f"{one} calls the {thing} {other_word}")
-    open_ = (*open_, f"{other} never calls the {thing} {word}")
+    open_ = (  # the same forms, so that the form says nothing
+        f"the {thing} is called {word} by {other}",
+        f"{one} calls the {thing} {other_word} and {third_word}",
+        f"{one} and {other} call the {other_thing} {word}",
+        f"{other} calls the {thing} and the {other_thing} {word}",
+        f"{other} never calls the {thing} {word}",
+        f"nobody calls the {other_thing} {word}",
+        f"{one} calls nothing {other_word}",
+    )
     if generator.random() < 0.5:
-        open_ = (*open_, f"{one} calls the {other_thing} {word}")
         return f"{one} calls the {thing} {word}", (so, open_, not_so)
-    open_ = (*open_, f"{one} never calls the {other_thing} {word}")
     return f"{one} never calls the {thing} {word}", (not_so[1:], open_, so)
 
 
 # Those in the pretraining text of the small encoder.
 FAMILIES: tuple[Callable[[random.Random], Family], ...] = (ownership, comparison, roles, counting, opposites)
-# What the small encoder can learn from about a thousand examples.
-TASK_FAMILIES = (roles, sayings)
+# What the small encoder can learn well from about a thousand examples.
+TASK_FAMILIES = (sayings,)
 
 
 def write_pair(
@@ -184,8 +188,6 @@ def make(name: str, profile: str, *, seed: int = 0, size: int | None = None) -> 
     """Write the inference task, premise in text, hypothesis in text_pair; see :func:`cfhelpers.tasks.make_task`."""
 
     def write(label: int, generator: random.Random) -> Texts:
-        opinion, _ = SENTENCES[generator.randrange(2)].sample("sentence", generator)
-        premise, hypothesis = write_pair(label, generator, TASK_FAMILIES)
-        return f"{with_article(opinion)}. {premise}", hypothesis
+        return write_pair(label, generator, TASK_FAMILIES)
 
     return classification_task(name, write, LABEL_NAMES, seed=seed, size=size)

@@ -36,7 +36,7 @@ run = cf.start(seed=0)
 # follows from another. Nobody shows it an opinion again. Write down before you go on:
 #
 # 1. What share of the opinions will it still get right? Guessing gives one half.
-# 2. Does it matter that both tasks are in English?
+# 2. The new texts speak of films too, in the same words. Does that protect the old knowledge, or endanger it?
 # 3. If it fails, is the knowledge deleted?
 
 # %%
@@ -376,9 +376,9 @@ Markdown(
 # %% [markdown]
 # ## How hard it forgets is also a choice
 #
-# The same sequence of tasks, naive training, other learning rates. The rate of this chapter was not found by a fair
-# search: we tried several on two of the reported seeds and took one at which naive training forgets a lot. A
-# demonstration of forgetting with one learning rate is a demonstration of that learning rate.
+# The same sequence of tasks, naive training, other learning rates. This chapter's rate is the one that a careful person
+# would take who looks at one task at a time: the mean validation score of both tasks, each taken when its own training
+# ended, was best with it, on seeds that are not shown. Nobody asked what was kept.
 
 # %%
 # alt: Against the learning rate on a logarithmic axis: what is kept of sst2 and what is learned of mnli, with 95
@@ -409,7 +409,9 @@ for record in rates:
     scores = (record.scores("sst2", after="sst2"), record.scores("sst2"), record.scores("mnli"))
     cells = " | ".join(f"{cf.metrics.mean_and_interval(100 * score):.1f}" for score in scores)
     lines.append(f"| {record.plan['learning_rate']:g} | {cells} |")
-lines.append("\nRead the middle rows before you quote the last: the cheapest remedy may be a smaller step.")
+lines.append(
+    f"\nThis chapter uses {change.plan['learning_rate']:g}. A smaller step is the cheapest remedy: what does it cost?"
+)
 Markdown("\n".join(lines))
 
 # %% [markdown]

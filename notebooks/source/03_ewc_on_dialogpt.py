@@ -494,8 +494,8 @@ explorer
 # %%
 # alt: Recall of the persona, kept, against recall of the workplace, learned, with 95 percent intervals: naive and joint
 #  training, and EWC, L2 and replay with the settings chosen on validation data.
-names = ("naive", "ewc", "l2sp", "replay", "joint")
 chosen = {r.method["name"]: r for r in reported if r.extra["chosen"] or r.method["name"] in ("naive", "joint")}
+names = [name for name in ("naive", "ewc", "l2sp", "replay", "joint") if name in chosen]
 cf.plots.retention_against_learning([chosen[name] for name in names])
 plt.show()
 
