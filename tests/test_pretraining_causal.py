@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from cfhelpers.pretraining.causal import BUNDLED, CausalRecipe, encode_document, pretrain_causal, weights_hash
+from cfhelpers.pretraining.artifact import weights_hash
+from cfhelpers.pretraining.causal import BUNDLED, CausalRecipe, encode_document, pretrain_causal
 from cfhelpers.pretraining.corpus import write_documents
 from cfhelpers.pretraining.measure import reply
 from cfhelpers.pretraining.tokenizer import END, PAD

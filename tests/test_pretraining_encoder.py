@@ -8,7 +8,7 @@ from itertools import islice
 import pytest
 import torch
 
-from cfhelpers.pretraining.causal import weights_hash
+from cfhelpers.pretraining.artifact import weights_hash
 from cfhelpers.pretraining.encoder import BUNDLED, EncoderRecipe, new_model, pretrain_encoder, train_tokenizer
 from cfhelpers.pretraining.encoder_corpus import write_documents
 from cfhelpers.pretraining.encoder_measure import Budget, fill_mask_accuracy, learn

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from cfhelpers.pretraining.artifact import adamw, one_thread, write_artifact
 from cfhelpers.pretraining.corpus import Document, write_documents
 from cfhelpers.pretraining.measure import measure
 from cfhelpers.pretraining.tokenizer import BOT, END, PAD, USER, train_tokenizer
@@ -22,6 +21,12 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 BUNDLED = Path(__file__).parent.parent / "bundled" / "causal"
+CARD = {
+    "what": "GPT-2 architecture, trained from nothing on the generated world of cfhelpers.tasks.world",
+    "command": "python -m cfhelpers pretrain causal",
+    "data": "cfhelpers/pretraining/corpus.py: questions about invented people, biographies, small talk and four text "
+    "domains; no fact about the assistant",
+}
 _TOKENIZER_DOCUMENTS = 20_000
 
 
@@ -61,29 +66,16 @@ def pretrain_causal(folder: Path | str = BUNDLED, recipe: CausalRecipe | None = 
     """
     recipe = recipe or CausalRecipe()
     folder = Path(folder)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # sums in another order would give other weights
-    try:
+    with one_thread():
         started = time.perf_counter()
         tokenizer = train_tokenizer(
             _plain_texts(islice(write_documents(recipe.seed), _TOKENIZER_DOCUMENTS)), recipe.vocabulary_size
         )
         model = _new_model(recipe, tokenizer)
         _train(model, tokenizer, recipe, progress)
-        seconds = time.perf_counter() - started
-        folder.mkdir(parents=True, exist_ok=True)
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-        card = _card(recipe, model, folder, seconds) | {"measured": measure(model, tokenizer, seed=recipe.seed)}
-        (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-    finally:
-        torch.set_num_threads(threads)
+        card = {**CARD, "recipe": asdict(recipe), "seconds": round(time.perf_counter() - started)}
+        write_artifact(folder, model, tokenizer, card, lambda _: measure(model, tokenizer, seed=recipe.seed))
     return folder
-
-
-def weights_hash(folder: Path) -> str:
-    """Return the SHA-256 of the weights file in ``folder``."""
-    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
 
 
 def _plain_texts(documents: Iterable[Document]) -> Iterator[str]:
@@ -142,13 +134,7 @@ def encode_document(tokenizer: PreTrainedTokenizerFast, document: Document) -> l
 def _train(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, recipe: CausalRecipe, progress: bool) -> None:
     from tqdm.auto import tqdm
 
-    matrices = [parameter for parameter in model.parameters() if parameter.dim() > 1]
-    vectors = [parameter for parameter in model.parameters() if parameter.dim() <= 1]
-    optimizer = torch.optim.AdamW(
-        [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
-        lr=recipe.learning_rate,
-        betas=(0.9, 0.98),
-    )
+    optimizer = adamw(model, recipe.learning_rate, recipe.weight_decay)
     warmup = max(1, recipe.steps // 20)
     schedule = torch.optim.lr_scheduler.SequentialLR(
         optimizer,
@@ -173,20 +159,3 @@ def _train(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, recipe: C
         optimizer.zero_grad()
         bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
     model.eval()
-
-
-def _card(recipe: CausalRecipe, model: PreTrainedModel, folder: Path, seconds: float) -> dict[str, Any]:
-    import transformers
-
-    return {
-        "what": "GPT-2 architecture, trained from nothing on the generated world of cfhelpers.tasks.world",
-        "command": "python -m cfhelpers pretrain causal",
-        "recipe": asdict(recipe),
-        "data": "cfhelpers/pretraining/corpus.py: questions about invented people, biographies, small talk and four "
-        "text domains; no fact about the assistant",
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "sha256": weights_hash(folder),
-        "seconds": round(seconds),
-        "threads": 1,
-        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
-    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from cfhelpers.pretraining.causal import weights_hash
+from cfhelpers.pretraining.artifact import adamw, one_thread, write_artifact
 from cfhelpers.pretraining.encoder_corpus import write_documents
 from cfhelpers.pretraining.encoder_measure import measure
 from cfhelpers.pretraining.encoder_start import start_from_counts
@@ -23,6 +22,13 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaForMaskedLM
 
 BUNDLED = Path(__file__).parent.parent / "bundled" / "encoder"
+
+CARD = {
+    "what": "RoBERTa architecture, trained from nothing by masked language modelling on generated text",
+    "command": "python -m cfhelpers pretrain encoder",
+    "data": "cfhelpers/pretraining/encoder_corpus.py: film and place reviews, reports, and statements joined by "
+    "connectives; the vocabulary and patterns of the classification tasks, without their labels",
+}
 
 # In this order they get the ids 0, 1, 2 and 3, as in RoBERTa.
 SPECIAL_TOKENS = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "mask_token": "<mask>"}
@@ -76,9 +82,7 @@ def pretrain_encoder(
     """
     recipe = recipe or EncoderRecipe()
     folder = Path(out_dir)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # sums in another order would give other weights
-    try:
+    with one_thread():
         started = time.perf_counter()
         documents = list(islice(write_documents(recipe.seed), recipe.counted_documents))
         tokenizer = train_tokenizer((text for texts in documents for text in texts), recipe)
@@ -86,16 +90,10 @@ def pretrain_encoder(
         encoded = (_encode(tokenizer, texts, recipe.positions - 2) for texts in documents)
         start_from_counts(model, encoded, special_tokens=len(SPECIAL_TOKENS))
         _train(model, tokenizer, recipe, progress)
-        seconds = time.perf_counter() - started
         # Dropout would slow down learning a world without noise; fine-tuning on few examples uses it as usual.
         model.config.hidden_dropout_prob = model.config.attention_probs_dropout_prob = 0.1
-        folder.mkdir(parents=True, exist_ok=True)
-        model.half().save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-        card = _card(recipe, model, folder, seconds) | {"measured": measure(folder)}
-        (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-    finally:
-        torch.set_num_threads(threads)
+        card = {**CARD, "recipe": asdict(recipe), "seconds": round(time.perf_counter() - started)}
+        write_artifact(folder, model.half(), tokenizer, card, measure)
     return folder
 
 
@@ -207,13 +205,7 @@ def _train(
 ) -> None:
     from tqdm.auto import tqdm
 
-    matrices = [parameter for parameter in model.parameters() if parameter.dim() > 1]
-    vectors = [parameter for parameter in model.parameters() if parameter.dim() <= 1]
-    optimizer = torch.optim.AdamW(
-        [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
-        lr=recipe.learning_rate,
-        betas=(0.9, 0.98),
-    )
+    optimizer = adamw(model, recipe.learning_rate, recipe.weight_decay)
     warmup = max(1, recipe.steps // 20)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min((step + 1) / warmup, max(0.0, (recipe.steps - step) / (recipe.steps - warmup)))
@@ -243,21 +235,3 @@ def _train(
         optimizer.zero_grad()
         bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
     model.eval()
-
-
-def _card(recipe: EncoderRecipe, model: RobertaForMaskedLM, folder: Path, seconds: float) -> dict[str, Any]:
-    import transformers
-
-    return {
-        "what": "RoBERTa architecture, trained from nothing by masked language modelling on generated text",
-        "command": "python -m cfhelpers pretrain encoder",
-        "recipe": asdict(recipe),
-        "data": "cfhelpers/pretraining/encoder_corpus.py: film and place reviews, reports, and statements joined by "
-        "connectives; the vocabulary and patterns of the classification tasks, without their labels",
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "stored as": "float16",
-        "sha256": weights_hash(folder),
-        "seconds": round(seconds),
-        "threads": 1,
-        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
-    }
