@@ -80,8 +80,8 @@ def prepare(
     for number, (batch, indices) in enumerate(_numbered(batches, max_examples, processes)):
         if processes.owns(number):
             found = _to_batch(batch, indices, device)
-            surplus = max_examples is not None and indices.stop > max_examples
-            yield found.rows(0, max_examples - indices.start) if surplus else found
+            wanted = indices.stop if max_examples is None else max_examples
+            yield found.rows(0, wanted - indices.start) if wanted < indices.stop else found
 
 
 def is_dataset(batches: Any) -> bool:
