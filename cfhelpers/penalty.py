@@ -51,8 +51,9 @@ class QuadraticPenalty:
         refuse_sharded(tensors)
         stored = isinstance(importance, Importance)
         self.importance = importance.as_stored() if stored else _in_float32(importance)
+        self._shapes = _shapes_of({name: each.values for name, each in self.importance.items()})
         self._device = importance.device if stored else None
-        check_match("anchor", self._shapes(), {name: tensor.shape for name, tensor in tensors.items()})
+        check_match("anchor", self._shapes, _shapes_of(tensors))
         self.strength = _checked_strength(strength)
         self.anchor = {name: tensors[name].detach().to(device=self._device, copy=True) for name in self.importance}
 
@@ -124,6 +125,7 @@ class QuadraticPenalty:
             name: Stored(tensor, state["exponents"][name]).to(device=found._device)
             for name, tensor in state["importance"].items()
         }
+        found._shapes = _shapes_of(state["importance"])
         found.anchor = {name: tensor.to(device=found._device) for name, tensor in state["anchor"].items()}
         return found
 
@@ -140,7 +142,7 @@ class QuadraticPenalty:
 
     def _matched(self, model: nn.Module) -> dict[str, nn.Parameter]:
         parameters = named_parameters(model)
-        check_match("model", self._shapes(), {name: parameter.shape for name, parameter in parameters.items()})
+        check_match("model", self._shapes, _shapes_of(parameters))
         for name in self.importance if self._device is None else ():
             device = parameters[name].device
             if self.anchor[name].device != device or self.importance[name].values.device != device:
@@ -148,8 +150,10 @@ class QuadraticPenalty:
                 self.importance[name] = self.importance[name].to(device=device)
         return {name: parameters[name] for name in self.importance}
 
-    def _shapes(self) -> dict[str, torch.Size]:
-        return {name: each.values.shape for name, each in self.importance.items()}
+
+def _shapes_of(tensors: Mapping[str, Any]) -> dict[str, torch.Size]:
+    """Name to shape; what else a state dict may have is passed over."""
+    return {name: each.shape for name, each in tensors.items() if isinstance(each, Tensor)}
 
 
 def _in_float32(importance: Mapping[str, Tensor]) -> dict[str, Stored]:

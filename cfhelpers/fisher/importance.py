@@ -144,7 +144,7 @@ class Importance(Mapping[str, Tensor]):
         _require_no_difference("merge", "this importance", set(other) - set(self))
         total = self.n_examples + other.n_examples
         mine, theirs = self.n_examples / total, other.n_examples / total
-        tensors = {name: mine * self[name] + theirs * other[name].to(self[name].device) for name in self}
+        tensors = {name: mine * value + theirs * other[name].to(value.device) for name, value in self.items()}
         return Importance(
             tensors,
             n_examples=total,
