@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import cast
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, _foreach_addcmul_, _foreach_sub, nn  # pyright: ignore[reportPrivateImportUsage]
 
-from cfhelpers.fisher.naming import canonical_name, named_parameters
+from cfhelpers.fisher.importance import Importance
+from cfhelpers.fisher.matching import check_match
+from cfhelpers.fisher.naming import named_parameters, refuse_sharded
+from cfhelpers.fisher.storage import Stored
 
 # Entries worked on at a time: temporary memory then stays small enough to be used again instead of asked for anew.
 ENTRIES = 1 << 20
-Piece = tuple[Tensor, Tensor, Tensor, Tensor]
+Piece = tuple[Tensor, Tensor, Tensor, Stored]
 
 
 class QuadraticPenalty:
     """``strength / 2 * sum_i F_i (theta_i - anchor_i)²`` over all entries of the importance F.
+
+    An importance that is :meth:`~cfhelpers.fisher.Importance.stored` in half precision stays so, and is expanded piece
+    by piece when it is used; if it is stored on a device of its own, the anchor is kept there too. The anchor is never
+    rounded: it has the precision in which it is given, because an anchor that is off by a rounding pulls the weights
+    there. (In bfloat16, that is by up to 1/256 of each weight, which is more than fine-tuning moves many of them.)
 
     Args:
         importance: Parameter name to non-negative weight F, shaped like the parameter (an :class:`Importance`).
@@ -25,9 +33,13 @@ class QuadraticPenalty:
             and copied, so training the model later does not move it.
         strength: λ ≥ 0. It has no meaning without the scale of F: sweep it on a log grid.
 
+    Attributes:
+        importance: Name to F, as it is stored.
+        anchor: Name to anchor.
+
     Raises:
-        ValueError: ``importance`` is empty, the anchor lacks one of its names, a shape differs, or ``strength`` is
-            negative or not finite.
+        ValueError: ``importance`` is empty, the anchor lacks one of its names, a shape differs, tensors are sharded
+            over processes, or ``strength`` is negative or not finite.
     """
 
     def __init__(
@@ -36,10 +48,14 @@ class QuadraticPenalty:
         if not importance:
             raise ValueError("the importance is empty, so the penalty would protect nothing.")
         tensors = named_parameters(anchor) if isinstance(anchor, nn.Module) else anchor
-        _check_match("anchor", importance, tensors)
+        refuse_sharded(tensors)
+        stored = isinstance(importance, Importance)
+        self.importance = importance.as_stored() if stored else _in_float32(importance)
+        self._shapes = _shapes_of({name: each.values for name, each in self.importance.items()})
+        self._device = importance.device if stored else None
+        check_match("anchor", self._shapes, _shapes_of(tensors))
         self.strength = _checked_strength(strength)
-        self.importance = {name: weight.detach().to(torch.float32) for name, weight in importance.items()}
-        self.anchor = {name: tensors[name].detach().clone() for name in importance}
+        self.anchor = {name: tensors[name].detach().to(device=self._device, copy=True) for name in self.importance}
 
     def value(self, model: nn.Module) -> Tensor:
         """The penalty as a differentiable float32 scalar, for reading and for tests.
@@ -49,8 +65,8 @@ class QuadraticPenalty:
         """
         terms = []
         for name, parameter in self._matched(model).items():
-            distance = parameter.to(torch.float32) - self.anchor[name].to(torch.float32)
-            terms.append((self.importance[name] * distance.square()).sum())
+            distance = parameter.to(torch.float32) - self.anchor[name].to(parameter.device, torch.float32)
+            terms.append((self.importance[name].expand(parameter.device) * distance.square()).sum())
         device = terms[0].device
         return self.strength / 2 * torch.stack([term.to(device) for term in terms]).sum()
 
@@ -66,7 +82,7 @@ class QuadraticPenalty:
             scale: The gradient scaler's scale where gradients are still scaled (fp16), else 1.
 
         Raises:
-            ValueError: The model lacks a parameter of the importance, or its shape differs.
+            ValueError: The model lacks a parameter of the importance, its shape differs, or it is sharded.
         """
         factor = self.strength * scale
         trainable = {name: p for name, p in self._matched(model).items() if p.requires_grad}
@@ -74,32 +90,75 @@ class QuadraticPenalty:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         for pieces in _groups(self._pieces(trainable)):
-            parameters, gradients, anchors, weights = map(list, zip(*pieces, strict=True))
+            parameters, gradients, anchors, stored = map(list, zip(*pieces, strict=True))
+            device = parameters[0].device
+            weights = [weight.expand(device) for weight in stored]
+            anchors = [anchor.to(device) for anchor in anchors]
             if _all_float32(parameters) and _all_float32(gradients) and _all_float32(anchors):
                 _foreach_addcmul_(gradients, _foreach_sub(parameters, anchors), weights, value=factor)
                 continue
-            for parameter, gradient, anchor, weight in pieces:
+            for parameter, gradient, anchor, weight in zip(parameters, gradients, anchors, weights, strict=True):
                 distance = parameter.to(torch.float32) - anchor.to(torch.float32)
                 gradient.add_(distance.mul_(weight).mul_(factor).to(gradient.dtype))
+
+    def pull(self, name: str, parameter: Tensor) -> tuple[Tensor, Tensor]:
+        """``theta - anchor`` and ``F * (theta - anchor)`` of one parameter: new float32 tensors beside it."""
+        distance = parameter.detach().to(torch.float32) - self.anchor[name].to(parameter.device, torch.float32)
+        return distance, self.importance[name].expand(parameter.device) * distance
+
+    def state_dict(self) -> dict[str, Any]:
+        """Importance and anchor as they are stored: tensors, numbers and dictionaries of them."""
+        return {
+            "importance": {name: each.values for name, each in self.importance.items()},
+            "exponents": {name: each.exponent for name, each in self.importance.items()},
+            "anchor": dict(self.anchor),
+            "device": None if self._device is None else str(self._device),
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any], strength: float) -> Self:
+        """The penalty that gave ``state``, with a strength of its own."""
+        found = cls.__new__(cls)
+        found.strength = _checked_strength(strength)
+        found._device = None if state["device"] is None else torch.device(state["device"])
+        found.importance = {
+            name: Stored(tensor, state["exponents"][name]).to(device=found._device)
+            for name, tensor in state["importance"].items()
+        }
+        found._shapes = _shapes_of(state["importance"])
+        found.anchor = {name: tensor.to(device=found._device) for name, tensor in state["anchor"].items()}
+        return found
 
     def _pieces(self, parameters: Mapping[str, nn.Parameter]) -> Iterator[Piece]:
         """Parameter, gradient, anchor and importance, large ones in slices that share their memory."""
         for name, parameter in parameters.items():
-            tensors = (parameter.detach(), cast("Tensor", parameter.grad), self.anchor[name], self.importance[name])
-            if parameter.numel() > ENTRIES and all(tensor.is_contiguous() for tensor in tensors):
-                yield from zip(*(tensor.view(-1).split(ENTRIES) for tensor in tensors), strict=True)
+            tensors = (parameter.detach(), cast("Tensor", parameter.grad), self.anchor[name])
+            weight = self.importance[name]
+            if parameter.numel() > ENTRIES and all(each.is_contiguous() for each in (*tensors, weight.values)):
+                slices = (tensor.view(-1).split(ENTRIES) for tensor in tensors)
+                yield from zip(*slices, weight.split(ENTRIES), strict=True)
             else:
-                yield tensors
+                yield *tensors, weight
 
     def _matched(self, model: nn.Module) -> dict[str, nn.Parameter]:
         parameters = named_parameters(model)
-        _check_match("model", self.importance, parameters)
-        for name in self.importance:
+        check_match("model", self._shapes, _shapes_of(parameters))
+        for name in self.importance if self._device is None else ():
             device = parameters[name].device
-            if self.anchor[name].device != device or self.importance[name].device != device:
+            if self.anchor[name].device != device or self.importance[name].values.device != device:
                 self.anchor[name] = self.anchor[name].to(device)
-                self.importance[name] = self.importance[name].to(device)
+                self.importance[name] = self.importance[name].to(device=device)
         return {name: parameters[name] for name in self.importance}
+
+
+def _shapes_of(tensors: Mapping[str, Any]) -> dict[str, torch.Size]:
+    """Name to shape; what else a state dict may have is passed over."""
+    return {name: each.shape for name, each in tensors.items() if isinstance(each, Tensor)}
+
+
+def _in_float32(importance: Mapping[str, Tensor]) -> dict[str, Stored]:
+    refuse_sharded(importance)
+    return {name: Stored(weight.detach().to(torch.float32)) for name, weight in importance.items()}
 
 
 def _checked_strength(strength: float) -> float:
@@ -108,36 +167,6 @@ def _checked_strength(strength: float) -> float:
     if not math.isfinite(strength) or strength < 0:
         raise ValueError(f"strength must be finite and not negative, got {strength}.")
     return float(strength)
-
-
-def _check_match(owner: str, importance: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
-    """Raise for names of ``importance`` that ``tensors`` lacks and for shapes that differ."""
-    missing = [name for name in importance if name not in tensors]
-    if missing:
-        raise ValueError(
-            f"the {owner} has no parameter named {_shown(missing)}. {_cause(missing, importance, tensors)}"
-        )
-    different = [name for name in importance if importance[name].shape != tensors[name].shape]
-    if different:
-        name = different[0]
-        pair = f"{tuple(importance[name].shape)} in the importance, {tuple(tensors[name].shape)} in the {owner}"
-        raise ValueError(
-            f"shapes differ for {_shown(different)} ({pair}). If the vocabulary was resized (a new pad token), "
-            "estimate the importance again after resizing, or leave the embedding's size as it was."
-        )
-
-
-def _cause(missing: list[str], importance: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str:
-    """The likeliest reason for missing names."""
-    if any(canonical_name(name) in tensors for name in missing) or any(
-        canonical_name(name) in importance for name in tensors if name not in importance
-    ):
-        return "A wrapper's prefix (module., _orig_mod.) is in the way: take names from the unwrapped model."
-    if any(name.removeprefix("base_model.model.") in tensors for name in missing) or any(
-        name.startswith("base_model.model.") for name in tensors
-    ):
-        return "One of the two models is wrapped by peft (base_model.model.): use the same wrapping for both."
-    return "Was the importance estimated on another model, or was a tied weight untied?"
 
 
 def _groups(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
@@ -158,8 +187,3 @@ def _groups(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
 
 def _all_float32(tensors: list[Tensor]) -> bool:
     return all(tensor.dtype == torch.float32 for tensor in tensors)
-
-
-def _shown(names: list[str], shown: int = 5) -> str:
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(repr(name) for name in names[:shown]) + more

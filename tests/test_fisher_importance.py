@@ -64,6 +64,119 @@ def test_an_interrupted_save_leaves_the_old_file(tmp_path: Path, monkeypatch: py
     assert [file.name for file in tmp_path.iterdir()] == ["fisher.safetensors"]
 
 
+def wide(seed: int = 0) -> torch.Tensor:
+    """Squared gradients of a tensor, as they are spread in practice: over ten decades."""
+    return 1e-6 * torch.exp(
+        3 * torch.randn(100_000, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    )
+
+
+def median_relative_error(found: torch.Tensor, truth: torch.Tensor) -> float:
+    return float(((found.double() - truth) / truth).abs().median())
+
+
+def test_half_precision_keeps_small_values() -> None:
+    truth = wide()
+    plain = importance(tensors={"a": truth})
+    half, brain = plain.stored(dtype="float16"), plain.stored(dtype="bfloat16")
+    assert (half.dtype, brain.dtype, plain.dtype) == (torch.float16, torch.bfloat16, torch.float32)
+    assert {each["a"].dtype for each in (half, brain, plain)} == {torch.float32}
+    assert 1.2e-3 < median_relative_error(brain["a"], truth) < 1.6e-3
+    assert 1.5e-4 < median_relative_error(half["a"], truth) < 2e-4
+    assert not bool(brain["a"].eq(0).any())
+    assert float(half["a"].eq(0).double().mean()) < 1e-4
+    # Without a scale, float16 would lose a tenth of the entries.
+    assert 0.1 < float(truth.half().eq(0).double().mean()) < 0.17
+
+
+@pytest.mark.parametrize("largest", [0.0, 1e-44, 1e-38, 1e-20, 1.0, 65504.0, 65535.0, 1e6, 3e38])
+def test_scaled_float16_neither_overflows_nor_loses_the_largest(largest: float) -> None:
+    stored = importance(tensors={"a": torch.tensor([largest, largest / 1000, 0.0])}).stored(dtype="float16")
+    assert bool(torch.isfinite(stored["a"]).all())
+    tolerance = 1e-45 if largest < 1e-30 else 0.0
+    torch.testing.assert_close(stored["a"], torch.tensor([largest, largest / 1000, 0.0]), rtol=1e-3, atol=tolerance)
+
+
+def test_storing_again_rounds_nothing_more() -> None:
+    half = importance(tensors={"a": wide()}).stored(dtype="float16")
+    for again in (half.stored(), half.stored(dtype="float16"), half.stored(dtype="float32").stored(dtype="float16")):
+        assert torch.equal(again["a"], half["a"])
+    assert half.stored(dtype="float32").dtype == torch.float32
+    assert importance().stored(device="cpu").device == torch.device("cpu")
+    assert (half.n_examples, half.n_targets, half.unused) == (4, 9, ("a.bias",))
+    with pytest.raises(ValueError, match="unknown dtype 'int8'; choose one of float32, bfloat16, float16"):
+        half.stored(dtype="int8")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_a_file_keeps_the_storage(dtype: Any, tmp_path: Path) -> None:
+    plain = importance(tensors={"a": wide(), "b": 1e4 * wide(1), "c": torch.zeros(3)})
+    stored = plain.stored(dtype=dtype)
+    plain.save(tmp_path / "plain")
+    stored.save(tmp_path / "stored")
+    read = Importance.load(tmp_path / "stored")
+    assert read.dtype == stored.dtype
+    assert all(torch.equal(read[name], stored[name]) for name in plain)
+    assert (tmp_path / "stored").stat().st_size < 0.51 * (tmp_path / "plain").stat().st_size
+
+
+def test_combining_stored_ones_gives_float32() -> None:
+    stored = importance().stored(dtype="float16")  # holds these numbers exactly
+    for found in (stored.merge(stored), stored.accumulate(stored, decay=0.0)):
+        assert found.dtype == torch.float32
+        assert all(torch.equal(found[name], importance()[name]) for name in found)
+
+
+class Loaded(torch.nn.Module):
+    """Has what the importance of these tests names, and more."""
+
+    def __init__(self, width: int = 3) -> None:
+        super().__init__()
+        self.a = torch.nn.Linear(width, 2)
+        self.a.bias = torch.nn.Parameter(torch.zeros(3))
+        self.head = torch.nn.Linear(2, 2)
+
+
+def test_loading_for_a_model_refuses_others_before_tensors_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safetensors import safe_open
+
+    read: list[str] = []
+
+    class Watched:
+        def __init__(self, *arguments: Any, **settings: Any) -> None:
+            self.file = safe_open(*arguments, **settings)
+
+        def __enter__(self) -> Watched:
+            self.file.__enter__()
+            return self
+
+        def __exit__(self, *error: Any) -> None:
+            self.file.__exit__(*error)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.file, name)
+
+        def get_tensor(self, name: str) -> torch.Tensor:
+            read.append(name)
+            return self.file.get_tensor(name)
+
+    path = tmp_path / "fisher"
+    importance().save(path)
+    monkeypatch.setattr("safetensors.safe_open", Watched)
+    with pytest.raises(ValueError, match=r"'a.weight' \(\(2, 3\) in the importance, \(2, 5\).*vocabulary was resized"):
+        Importance.load(path, Loaded(5))
+    with pytest.raises(ValueError, match=r"no parameter named 'a.bias', 'a.weight'.*another model"):
+        Importance.load(path, torch.nn.Linear(1, 1))
+    wrapped = torch.nn.ModuleDict({"base_model": torch.nn.ModuleDict({"model": Loaded()})})
+    with pytest.raises(ValueError, match="wrapped by peft"):
+        Importance.load(path, wrapped)
+    assert read == []
+    assert torch.equal(Importance.load(path, Loaded())["a.weight"], importance()["a.weight"])
+    assert sorted(read) == ["a.bias", "a.weight"]
+
+
 def test_load_refuses_other_files(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 

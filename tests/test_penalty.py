@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import copy
+import io
 from typing import Any, cast
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from cfhelpers.penalty import QuadraticPenalty
+from cfhelpers.fisher import Importance
+from cfhelpers.penalty import ENTRIES, QuadraticPenalty
 
 
 class Two(nn.Module):
@@ -154,6 +158,110 @@ def test_a_tied_weight_counts_once() -> None:
     with torch.no_grad():
         model.get_parameter("transformer.wte.weight").add_(1.0)
     assert penalty.value(model).item() == pytest.approx(model.get_parameter("transformer.wte.weight").numel())
+
+
+def fisher_of(model: nn.Module, seed: int = 0) -> Importance:
+    generator = torch.Generator().manual_seed(seed)
+    tensors = {name: torch.rand(p.shape, generator=generator) ** 4 for name, p in model.named_parameters()}
+    return Importance(tensors, n_examples=1, variant="sample")
+
+
+def large_and_small() -> nn.Module:
+    """One tensor that is worked on in slices, some that are not, and one that is not contiguous."""
+    torch.manual_seed(0)
+    model = nn.ModuleList([nn.Linear(1100, 1000), nn.Linear(5, 4), nn.Linear(1100, 1000, bias=False)])
+    model[2].weight = nn.Parameter(model[2].weight.detach().T)
+    return model
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_a_stored_importance_gives_the_gradient_of_its_own_values(dtype: Any, precision: torch.dtype) -> None:
+    model = large_and_small().to(precision)
+    stored = fisher_of(model).stored(dtype=dtype, device="cpu")
+    expanded = QuadraticPenalty(dict(stored), model, 3.0)
+    penalty = QuadraticPenalty(stored, model, 3.0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter), alpha=0.1)
+    gradients = []
+    for each in (expanded, penalty):
+        model.zero_grad()
+        each.add_gradient_(model, scale=2.0)
+        gradients.append([cast("Tensor", parameter.grad) for parameter in model.parameters()])
+    assert all(torch.equal(mine, theirs) for mine, theirs in zip(*gradients, strict=True))
+    assert penalty.value(model).item() == expanded.value(model).item()
+    assert {each.values.dtype for each in penalty.importance.values()} == {getattr(torch, dtype)}
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_a_stored_importance_is_never_expanded_as_a_whole(dtype: Any) -> None:
+    model = nn.Linear(4000, 1500)
+    penalty = QuadraticPenalty(fisher_of(model).stored(dtype=dtype), model, 1.0)
+    penalty.add_gradient_(model)
+    with _Largest() as largest:
+        penalty.add_gradient_(model)
+    assert largest.entries <= ENTRIES
+    kept = [each.values for each in penalty.importance.values()] + list(penalty.anchor.values())
+    assert sum(each.numel() * each.element_size() for each in kept) == 6 * 1501 * 4000 - 6 * (4000 - 1500)
+
+
+class _Largest(TorchDispatchMode):
+    """The entries of the largest tensor that is newly made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entries = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        known = {each.untyped_storage().data_ptr() for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)}
+        made = func(*args, **(kwargs or {}))
+        for each in tree_leaves(made):
+            if isinstance(each, Tensor) and each.untyped_storage().data_ptr() not in known:
+                self.entries = max(self.entries, each.numel())
+        return made
+
+
+def test_the_anchor_is_not_rounded() -> None:
+    model = large_and_small()
+    penalty = QuadraticPenalty(fisher_of(model).stored(dtype="bfloat16"), model, 1.0)
+    penalty.add_gradient_(model)
+    assert all(not bool(cast("Tensor", parameter.grad).any()) for parameter in model.parameters())
+
+
+def test_its_state_keeps_the_storage() -> None:
+    model = large_and_small()
+    penalty = QuadraticPenalty(fisher_of(model).stored(dtype="float16", device="cpu"), model, 2.0)
+    file = io.BytesIO()
+    torch.save(penalty.state_dict(), file)
+    file.seek(0)
+    again = QuadraticPenalty.from_state(torch.load(file, weights_only=True), 2.0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(1.0)
+    assert again.value(model).item() == penalty.value(model).item() > 0
+    assert {each.values.dtype for each in again.importance.values()} == {torch.float16}
+    assert again._device == torch.device("cpu")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_stays_on_the_cpu_while_the_model_is_on_cuda() -> None:
+    model = large_and_small()
+    stored = fisher_of(model).stored(dtype="float16", device="cpu")
+    penalties = [QuadraticPenalty(dict(stored), model, 1.0), QuadraticPenalty(stored, model, 1.0)]
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(1.0)
+    model = model.to("cuda")
+    gradients = []
+    for penalty in penalties:
+        model.zero_grad()
+        penalty.add_gradient_(model)
+        gradients.append([cast("Tensor", parameter.grad) for parameter in model.parameters()])
+    assert all(torch.equal(mine, theirs) for mine, theirs in zip(*gradients, strict=True))
+    assert penalties[0].value(model).item() == penalties[1].value(model).item()
+    kept = [*penalties[1].anchor.values(), *(each.values for each in penalties[1].importance.values())]
+    assert {each.device.type for each in kept} == {"cpu"}
 
 
 PREFIXED = {f"module.{name}": weight for name, weight in IMPORTANCE.items()}

@@ -175,6 +175,29 @@ def test_resuming_equals_never_having_stopped(tmp_path):
         torch.testing.assert_close(resumed.state_dict()[name], tensor)
 
 
+class HalfEWC(EWC):
+    """Keeps its importance in two bytes a weight."""
+
+    def importance(self, model, batches):
+        return super().importance(model, batches).stored(dtype="float16")
+
+
+def test_a_method_may_store_its_importance_in_half_precision():
+    model = causal()
+    batches = encode_task(toys.TASKS["persona"], toys.tokenizer()).batches("train", 2)
+    plain, half = (kind.from_data(model, batches, strength=100.0) for kind in (EWC, HalfEWC))
+    assert half.stored_bytes() == plain.stored_bytes() * 6 // 8
+    resumed = HalfEWC(100.0)
+    resumed.load_state_dict(half.state_dict())
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.01 * torch.randn_like(parameter))
+    assert resumed.stored_bytes() == half.stored_bytes()
+    assert resumed.diagnostics(model) == half.diagnostics(model)
+    assert half.diagnostics(model) == pytest.approx(plain.diagnostics(model), rel=1e-3)
+    assert half.diagnostics(model)["penalty"] == pytest.approx(half.penalties[0].value(model).item(), rel=1e-4)
+
+
 def test_resuming_without_or_with_another_methods_state_is_refused(tmp_path):
     settings = {"max_steps": 1, "save_strategy": "steps", "save_steps": 1}
     trainer = train(causal(), uneven_dialogues(), Naive(), tmp_path, **settings)

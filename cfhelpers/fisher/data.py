@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cfhelpers.fisher.processes import Processes
+
 IGNORED = -100
 Collate = Callable[[list[Any]], Mapping[str, Any]]
 
@@ -52,8 +54,9 @@ def prepare(
     collate: Collate | None = None,
     batch_size: int = 16,
     pad_token_id: int = 0,
+    processes: Processes | None = None,
 ) -> Iterator[Batch]:
-    """Yield the batches of a data set (sorted by length) or of an iterable (as they come).
+    """Yield the batches of a data set (sorted by length) or of an iterable (as they come) that this process owns.
 
     A data set is anything that can be indexed and whose items are single examples. With ``max_examples`` a seeded
     random subset of a data set is taken, and the first examples of an iterable.
@@ -65,19 +68,20 @@ def prepare(
         raise ValueError(f"max_examples must be at least 1, got {max_examples}.")
     if isinstance(batches, Mapping):
         raise ValueError("batches is a single batch (a mapping); pass a list of batches: [batch].")
+    processes = processes or Processes()
     if is_dataset(batches):
-        order = _sorted_by_length(batches, max_examples, seed)
+        order = _sorted_by_length(batches, max_examples, seed, processes)
         collate = collate or _padder(pad_token_id)
         groups = (order[start : start + batch_size] for start in range(0, len(order), batch_size))
-        found = ((collate([batches[i] for i in group]), tuple(group)) for group in groups)
-    else:
-        found = _numbered(batches, max_examples)
-    empty = True
-    for batch, indices in found:
-        empty = False
-        yield _to_batch(batch, indices, device)
-    if empty:
-        raise ValueError("batches is empty: there is no example to estimate from (a one-shot iterator already used?).")
+        for number, group in enumerate(groups):
+            if processes.owns(number):
+                yield _to_batch(collate([batches[i] for i in group]), group, device)
+        return
+    for number, (batch, indices) in enumerate(_numbered(batches, max_examples, processes)):
+        if processes.owns(number):
+            found = _to_batch(batch, indices, device)
+            wanted = indices.stop if max_examples is None else max_examples
+            yield found.rows(0, wanted - indices.start) if wanted < indices.stop else found
 
 
 def is_dataset(batches: Any) -> bool:
@@ -99,13 +103,17 @@ def n_batches(batches: Any, batch_size: int, max_examples: int | None) -> int | 
     return len(batches)
 
 
-def _sorted_by_length(dataset: Any, max_examples: int | None, seed: int) -> list[int]:
+def _sorted_by_length(dataset: Any, max_examples: int | None, seed: int, processes: Processes) -> list[int]:
     """Indices with the longest example first, so that batches have little padding and memory peaks at once."""
     indices = list(range(len(dataset)))
     if max_examples is not None and max_examples < len(indices):
         generator = torch.Generator().manual_seed(seed)
         indices = torch.randperm(len(indices), generator=generator)[:max_examples].tolist()
-    lengths = {index: len(dataset[index]["input_ids"]) for index in indices}
+    lengths = {}
+    for index in indices:
+        ids = dataset[index]["input_ids"]
+        lengths[index] = len(ids)
+        processes.note(ids)
     return sorted(indices, key=lambda index: (-lengths[index], index))
 
 
@@ -133,15 +141,24 @@ def _padder(pad_token_id: int) -> Collate:
     return collate
 
 
-def _numbered(batches: Iterable[Any], max_examples: int | None) -> Iterator[tuple[Mapping[str, Any], tuple[int, ...]]]:
+def _numbered(
+    batches: Iterable[Any], max_examples: int | None, processes: Processes
+) -> Iterator[tuple[Mapping[str, Any], range]]:
     """Number the examples in the order in which they come and stop after ``max_examples``."""
     seen = 0
+    empty = True
     for batch in batches:
+        empty = False
         size = _n_rows(batch)
-        yield batch, tuple(range(seen, seen + size))
+        for name in ("input_ids", "labels"):
+            if batch.get(name) is not None:
+                processes.note(batch[name])
+        yield batch, range(seen, seen + size)
         seen += size
         if max_examples is not None and seen >= max_examples:
             return
+    if empty:
+        raise ValueError("batches is empty: there is no example to estimate from (a one-shot iterator already used?).")
 
 
 def _n_rows(batch: Any) -> int:

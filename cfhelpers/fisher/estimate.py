@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import Any
 
@@ -13,7 +14,9 @@ from cfhelpers.fisher.forward import Forward
 from cfhelpers.fisher.guard import estimating
 from cfhelpers.fisher.importance import Importance
 from cfhelpers.fisher.likelihood import UNITS, VARIANTS, Likelihood, Unit, Variant, n_targets
+from cfhelpers.fisher.loop import zeros_for
 from cfhelpers.fisher.naming import trainable_parameters, unwrap_model
+from cfhelpers.fisher.processes import Found, Processes
 
 
 def fisher_diagonal(
@@ -38,6 +41,11 @@ def fisher_diagonal(
     An example without any target is not counted in N. Frozen parameters have no entry. A trainable parameter that no
     example reaches (the head of another task) has an entry of zeros, because the likelihood really does not depend on
     it, and is named in ``Importance.unused``.
+
+    Where ``torch.distributed`` is initialised (``torchrun``, ``accelerate launch``), every process must call this, with
+    the same weights and the same, whole data, and each returns the estimate over all of the data. The batches are dealt
+    to the processes: a data set's after sorting, an iterable's (also a one-shot iterator's) as they come, which every
+    process reads to the end although it works on its own batches only. An error in one process is raised in all.
 
     Args:
         model: Returns ``logits`` of shape ``[B, T, V]`` or ``[B, C]``; logits of -inf exclude a class. Evaluated
@@ -65,44 +73,69 @@ def fisher_diagonal(
 
     Raises:
         ValueError: ``batches`` is empty, has no labels or only -100, or gives a loss that is not finite; nothing is
-            trainable; ``"exact"`` is asked of a language model; an unknown variant or unit.
+            trainable, or parameters are sharded over processes; ``"exact"`` is asked of a language model; an unknown
+            variant or unit; processes were given different models, data or settings.
     """
-    _check_choices(variant, unit, draws)
-    inner = unwrap_model(model)
-    parameters = trainable_parameters(inner)
-    device = next(iter(parameters.values())).device
-    pad = getattr(getattr(inner, "config", None), "pad_token_id", None)
-    with estimating(inner):
-        found = data.prepare(
-            batches,
-            device=device,
-            max_examples=max_examples,
-            seed=seed,
-            collate=collate,
-            batch_size=batch_size,
-            pad_token_id=pad if isinstance(pad, int) else 0,
+    processes = Processes()
+
+    def work() -> Found:
+        _check_choices(variant, unit, draws)
+        inner = unwrap_model(model)
+        parameters = trainable_parameters(inner)
+        pad = getattr(getattr(inner, "config", None), "pad_token_id", None)
+        with estimating(inner):
+            found = data.prepare(
+                batches,
+                device=next(iter(parameters.values())).device,
+                max_examples=max_examples,
+                seed=seed,
+                collate=collate,
+                batch_size=batch_size,
+                pad_token_id=pad if isinstance(pad, int) else 0,
+                processes=processes,
+            )
+            if progress and processes.rank == 0:
+                found = _progress_bar(found, data.n_batches(batches, batch_size, max_examples), processes.count)
+            return _find(inner, parameters, found, variant, unit, draws, seed)
+
+    found = processes.combine(work, (variant, unit, max_examples, seed, batch_size, draws))
+    if found.examples == 0:
+        raise ValueError(
+            f"none of the {found.seen} examples has a target: every label is -100. Did the collator mask the answers "
+            "together with the questions, or the end-of-sequence token together with the padding?"
         )
-        bar = _progress_bar(found, data.n_batches(batches, batch_size, max_examples), progress)
-        return _estimate(inner, bar, variant, unit, draws, seed, max_examples)
+    return Importance(
+        {name: total.div_(found.examples) for name, total in found.sums.items()},
+        n_examples=found.examples,
+        variant=variant,
+        unit=unit,
+        n_targets=found.targets,
+        unused=tuple(name for name in found.sums if name not in found.reached),
+    )
 
 
-def _estimate(
-    model: nn.Module, batches: Any, variant: Variant, unit: Unit, draws: int, seed: int, max_examples: int | None
-) -> Importance:
+def _find(
+    model: nn.Module,
+    parameters: dict[str, nn.Parameter],
+    batches: Iterable[data.Batch],
+    variant: Variant,
+    unit: Unit,
+    draws: int,
+    seed: int,
+) -> Found:
+    """Sum the squared gradients of all examples in ``batches``."""
     forward = Forward(model)
     engine: Engine | None = None
     examples = targets = seen = 0
     with ExitStack() as stack:
         for batch in batches:
-            if max_examples is not None and seen + len(batch) > max_examples:
-                batch = batch.rows(0, max_examples - seen)
             seen += len(batch)
             if not bool((batch.labels != data.IGNORED).any()):
                 continue
             if engine is None:
                 _refuse_exact_for_tokens(variant, batch)
                 shift = forward.shifts_labels(batch.rows(0, 2))
-                engine = Engine(forward, trainable_parameters(model), Likelihood(variant, unit, shift, draws, seed))
+                engine = Engine(forward, parameters, Likelihood(variant, unit, shift, draws, seed))
                 stack.enter_context(engine.running())
             counts = n_targets(batch.labels, engine.likelihood.shift)
             if not bool(counts.any()):
@@ -110,19 +143,9 @@ def _estimate(
             engine.add(batch)
             examples += int((counts > 0).sum())
             targets += int(counts.sum())
-    if engine is None or examples == 0:
-        raise ValueError(
-            f"none of the {seen} examples has a target: every label is -100. Did the collator mask the answers "
-            "together with the questions, or the end-of-sequence token together with the padding?"
-        )
-    return Importance(
-        {name: total.div_(examples) for name, total in engine.sums.items()},
-        n_examples=examples,
-        variant=variant,
-        unit=unit,
-        n_targets=targets,
-        unused=tuple(name for name in engine.sums if name not in engine.reached),
-    )
+    if engine is None:
+        return Found({name: zeros_for(parameter) for name, parameter in parameters.items()}, 0, 0, seen, set())
+    return Found(engine.sums, examples, targets, seen, engine.reached)
 
 
 def _check_choices(variant: str, unit: str, draws: int) -> None:
@@ -142,9 +165,8 @@ def _refuse_exact_for_tokens(variant: str, batch: data.Batch) -> None:
         )
 
 
-def _progress_bar(batches: Any, total: int | None, progress: bool) -> Any:
-    if not progress:
-        return batches
+def _progress_bar(batches: Any, total: int | None, processes: int) -> Any:
     from tqdm import tqdm
 
+    total = None if total is None else -(-total // processes)
     return tqdm(batches, desc="Fisher", total=total, unit="batch", delay=2.0, leave=False)

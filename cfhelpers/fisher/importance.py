@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from cfhelpers.fisher.matching import check_match, shown
+from cfhelpers.fisher.naming import named_parameters
+from cfhelpers.fisher.storage import STORAGES, Storage, Stored
 
 FORMAT = "cfhelpers-importance-1"
 
@@ -18,10 +24,13 @@ FORMAT = "cfhelpers-importance-1"
 class Importance(Mapping[str, Tensor]):
     """A mapping from parameter name to a float32 tensor of the parameter's shape.
 
-    Names are those of the unwrapped model; a tied weight appears once; a frozen parameter has no entry.
+    Names are those of the unwrapped model; a tied weight appears once; a frozen parameter has no entry. However
+    :meth:`stored`, what is looked up is float32, on the device where it is kept. Kept in float32 it is the kept tensor
+    itself, otherwise a new one each time.
 
     Args:
-        tensors: Parameter name to importance, non-negative. Kept as float32; not copied if they already are.
+        tensors: Parameter name to importance, non-negative. Kept as float32 (what :meth:`as_stored` gives: as it is);
+            not copied.
         n_examples: How many examples the mean was taken over (the weight in :meth:`merge`).
         variant: Where the labels came from (``"exact"``, ``"sample"``, ``"empirical"``, ``"batched"``), or the name
             of another importance.
@@ -31,13 +40,18 @@ class Importance(Mapping[str, Tensor]):
         unused: Trainable parameters that no example reached. Their importance is really zero: the likelihood does
             not depend on them.
 
+    Attributes:
+        device: Where it is to be kept, whatever device the model is on; None: wherever it is used.
+
     Raises:
         ValueError: There are no tensors, a value is negative or not finite, or ``n_examples`` is not positive.
     """
 
+    device: torch.device | None = None
+
     def __init__(
         self,
-        tensors: Mapping[str, Tensor],
+        tensors: Mapping[str, Tensor | Stored],
         *,
         n_examples: int,
         variant: str,
@@ -49,10 +63,13 @@ class Importance(Mapping[str, Tensor]):
             raise ValueError("an importance needs at least one parameter; got an empty mapping.")
         if n_examples < 1:
             raise ValueError(f"n_examples must be at least 1, got {n_examples}.")
-        self._tensors = {name: tensor.detach().to(torch.float32) for name, tensor in tensors.items()}
-        bad = [name for name, tensor in self._tensors.items() if not _is_importance(tensor)]
+        self._tensors = {
+            name: each if isinstance(each, Stored) else Stored(each.detach().to(torch.float32))
+            for name, each in tensors.items()
+        }
+        bad = [name for name, each in self._tensors.items() if not _is_importance(each.values)]
         if bad:
-            raise ValueError(f"importance must be finite and not negative; it is not for {_names(bad)}.")
+            raise ValueError(f"importance must be finite and not negative; it is not for {shown(bad)}.")
         self.n_examples = int(n_examples)
         self.variant = variant
         self.unit = unit
@@ -60,23 +77,63 @@ class Importance(Mapping[str, Tensor]):
         self.unused = tuple(unused)
 
     def __getitem__(self, name: str) -> Tensor:
-        return self._tensors[name]
+        return self._tensors[name].expand()
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._tensors
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._tensors)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision in which it is kept."""
+        return next(iter(self._tensors.values())).values.dtype
 
     def __len__(self) -> int:
         return len(self._tensors)
 
     def __repr__(self) -> str:
-        entries = sum(tensor.numel() for tensor in self.values())
+        entries = sum(each.values.numel() for each in self._tensors.values())
         return (
             f"Importance({len(self)} tensors, {entries:,} entries, variant={self.variant!r}, unit={self.unit!r}, "
-            f"n_examples={self.n_examples})"
+            f"n_examples={self.n_examples}, dtype={str(self.dtype).removeprefix('torch.')!r})"
         )
+
+    def stored(self, *, dtype: Storage | None = None, device: str | torch.device | None = None) -> Self:
+        """The same importance in fewer bytes, or in another place.
+
+        Args:
+            dtype: ``"float32"``: exact. ``"bfloat16"``: half the bytes, rounded by at most 1 part in 256 (0.14 % in
+                the median), for whatever range of values. ``"float16"``: half the bytes, scaled by a power of two for
+                each tensor, rounded by at most 1 part in 2048 (0.017 %) down to 2⁻²⁸ (4e-9) of the tensor's maximum,
+                coarser below and zero under 2⁻³⁹ (2e-12) of it. None: as it is.
+            device: Where to keep it, also while the model is elsewhere: with ``"cpu"`` a penalty takes no memory of
+                an accelerator but sends its tensors there in each step. None: as it is. It is not part of a file.
+
+        Raises:
+            ValueError: ``dtype`` is none of these.
+        """
+        if dtype is not None and dtype not in STORAGES:
+            raise ValueError(f"unknown dtype {dtype!r}; choose one of {', '.join(STORAGES)}.")
+        place = None if device is None else torch.device(device)
+        found = copy.copy(self)
+        found._tensors = {name: each.to(dtype=dtype, device=place) for name, each in self._tensors.items()}
+        found.device = place or self.device
+        return found
+
+    def shapes(self) -> dict[str, torch.Size]:
+        """Name to shape, without expanding what is stored."""
+        return {name: each.values.shape for name, each in self._tensors.items()}
+
+    def as_stored(self) -> dict[str, Stored]:
+        """The tensors as they are kept, for those who work through them piece by piece."""
+        return dict(self._tensors)
 
     def merge(self, other: Importance) -> Importance:
         """The estimate over both sets of examples of one task: the mean weighted by ``n_examples``.
+
+        It comes in float32, however the two are stored; what their storage has rounded away does not come back.
 
         Raises:
             ValueError: The two differ in names, shapes, variant or unit.
@@ -87,7 +144,7 @@ class Importance(Mapping[str, Tensor]):
         _require_no_difference("merge", "this importance", set(other) - set(self))
         total = self.n_examples + other.n_examples
         mine, theirs = self.n_examples / total, other.n_examples / total
-        tensors = {name: mine * self[name] + theirs * other[name].to(self[name].device) for name in self}
+        tensors = {name: mine * value + theirs * other[name].to(value.device) for name, value in self.items()}
         return Importance(
             tensors,
             n_examples=total,
@@ -100,7 +157,9 @@ class Importance(Mapping[str, Tensor]):
     def accumulate(self, other: Importance, decay: float = 1.0) -> Importance:
         """The importance of all tasks so far: ``decay * self + other`` (online EWC; Schwarz et al., 2018).
 
-        ``other``, the later task, may have parameters that did not exist before, such as a new head.
+        ``other``, the later task, may have parameters that did not exist before, such as a new head. The sum comes in
+        float32, however the two are stored. Storing it in half precision after every task rounds it every time, so that
+        a task of less than 1/512 (bfloat16) of the sum goes lost in it.
 
         Args:
             other: The importance for the later task.
@@ -141,22 +200,29 @@ class Importance(Mapping[str, Tensor]):
             "variant": self.variant,
             "unit": self.unit,
             "unused": json.dumps(self.unused),
+            "exponents": json.dumps({name: each.exponent for name, each in self._tensors.items() if each.exponent}),
         }
+        tensors = {name: each.values.cpu().contiguous() for name, each in self._tensors.items()}
         handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         os.close(handle)
         try:
-            save_file({name: tensor.cpu().contiguous() for name, tensor in self.items()}, beside, metadata)
+            save_file(tensors, beside, metadata)
             os.replace(beside, path)
         finally:
             Path(beside).unlink(missing_ok=True)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Importance:
-        """Read a file written by :meth:`save`.
+    def load(cls, path: str | os.PathLike[str], model: nn.Module | None = None) -> Self:
+        """Read a file written by :meth:`save`, in the precision in which it was stored, to the CPU.
+
+        Args:
+            path: The file.
+            model: The model that it is meant for, if it is to be refused before its tensors are read should it belong
+                to another one.
 
         Raises:
             FileNotFoundError: There is no such file.
-            ValueError: The file is not one of ours.
+            ValueError: The file is not one of ours, or the model lacks one of its names or has it in another shape.
         """
         from safetensors import SafetensorError, safe_open
 
@@ -165,13 +231,18 @@ class Importance(Mapping[str, Tensor]):
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no mapping
+                if metadata.get("format") != FORMAT:
+                    raise ValueError(f"{path} is not an importance file: its header says {metadata.get('format')!r}.")
+                names = list(file.keys())
+                if model is not None:
+                    shapes = {name: torch.Size(file.get_slice(name).get_shape()) for name in names}
+                    check_match("model", shapes, {name: p.shape for name, p in named_parameters(model).items()})
+                tensors = {name: file.get_tensor(name) for name in names}
         except SafetensorError as error:
             raise ValueError(f"{path} is not a safetensors file: {error}.") from error
-        if metadata.get("format") != FORMAT:
-            raise ValueError(f"{path} is not an importance file: its header says {metadata.get('format')!r}.")
+        exponents = json.loads(metadata["exponents"])
         return cls(
-            tensors,
+            {name: Stored(tensor, exponents.get(name, 0)) for name, tensor in tensors.items()},
             n_examples=int(metadata["n_examples"]),
             variant=metadata["variant"],
             unit=metadata["unit"],
@@ -187,11 +258,12 @@ class Importance(Mapping[str, Tensor]):
             )
 
     def _check_shapes(self, other: Importance) -> None:
-        different = [name for name in self if name in other and self[name].shape != other[name].shape]
+        mine, theirs = self.shapes(), other.shapes()
+        different = [name for name in mine if name in theirs and mine[name] != theirs[name]]
         if different:
             name = different[0]
             raise ValueError(
-                f"shapes differ for {_names(different)}: {tuple(self[name].shape)} and {tuple(other[name].shape)}; "
+                f"shapes differ for {shown(different)}: {tuple(mine[name])} and {tuple(theirs[name])}; "
                 "was an embedding resized in between?"
             )
 
@@ -205,9 +277,4 @@ def _is_importance(tensor: Tensor) -> bool:
 
 def _require_no_difference(action: str, where: str, missing: set[str]) -> None:
     if missing:
-        raise ValueError(f"cannot {action}: {where} has no entry for {_names(sorted(missing))}.")
-
-
-def _names(names: list[str], shown: int = 5) -> str:
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(repr(name) for name in names[:shown]) + more
+        raise ValueError(f"cannot {action}: {where} has no entry for {shown(sorted(missing))}.")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from torch import nn
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+_FSDP1 = "_fsdp_wrapped_module"
 
 
 def unwrap_model(model: nn.Module) -> nn.Module:
@@ -27,17 +31,28 @@ def named_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     Adapters keep the names of the peft model's own ``named_parameters()``.
 
     Raises:
-        ValueError: A parameter is sharded over processes (FSDP2 ``DTensor``); its squares cannot be formed locally.
+        ValueError: A parameter is sharded over processes (FSDP); its squares cannot be formed locally.
     """
     unwrapped = unwrap_model(model)
     parameters = {_strip_compiled(name): parameter for name, parameter in unwrapped.named_parameters()}
-    sharded = [name for name, parameter in parameters.items() if hasattr(parameter, "device_mesh")]
+    refuse_sharded(parameters)
+    return parameters
+
+
+def refuse_sharded(tensors: Mapping[str, Tensor]) -> None:
+    """Refuse tensors of which this process has only a part.
+
+    Raises:
+        ValueError: There are some: a ``DTensor`` (FSDP2, tensor parallelism), or names that FSDP's first version makes.
+    """
+    sharded = [name for name, each in tensors.items() if hasattr(each, "device_mesh") or _FSDP1 in name]
     if sharded:
         raise ValueError(
-            f"{len(sharded)} parameters are sharded over processes (DTensor), {sharded[0]!r} for one; "
-            "use the model before fully_shard is applied, or replicate it with DistributedDataParallel."
+            f"{len(sharded)} parameters are sharded over processes (FSDP, DTensor), {sharded[0]!r} for one, and each "
+            "process has only a part of them. Do this before the model is sharded; or gather the weights "
+            "(torch.distributed.checkpoint.state_dict.get_model_state_dict with full_state_dict=True) and load them "
+            "into a model that is not; or use DistributedDataParallel, which keeps whole copies."
         )
-    return parameters
 
 
 def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:

@@ -59,8 +59,7 @@ class AnchoredMethod(Method):
             gradient: Tensor | None = None
             for penalty in self.penalties:
                 if name in penalty.importance:
-                    distance = parameter.detach().float() - penalty.anchor[name].float()
-                    pull = penalty.importance[name] * distance
+                    distance, pull = penalty.pull(name, parameter)
                     value += self.strength / 2 * float(torch.sum(distance.mul_(pull), dtype=torch.float64))
                     gradient = pull if gradient is None else gradient.add_(pull)
             if gradient is not None:
@@ -73,14 +72,8 @@ class AnchoredMethod(Method):
 
     def state_dict(self) -> dict[str, Any]:
         """Return each penalty's importance and anchor."""
-        return {
-            "penalties": [
-                {"importance": dict(penalty.importance), "anchor": dict(penalty.anchor)} for penalty in self.penalties
-            ]
-        }
+        return {"penalties": [penalty.state_dict() for penalty in self.penalties]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over importances and anchors; λ stays this object's."""
-        self.penalties = [
-            QuadraticPenalty(each["importance"], each["anchor"], self.strength) for each in state["penalties"]
-        ]
+        self.penalties = [QuadraticPenalty.from_state(each, self.strength) for each in state["penalties"]]
