@@ -1,7 +1,8 @@
-"""The estimate as a whole: which examples, which likelihood, which engine."""
+"""The estimate as a whole: which examples, which objective, which engine."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -14,6 +15,7 @@ from cfhelpers.fisher.guard import estimating
 from cfhelpers.fisher.importance import Importance
 from cfhelpers.fisher.likelihood import UNITS, VARIANTS, Likelihood, Unit, Variant, n_targets
 from cfhelpers.fisher.naming import trainable_parameters, unwrap_model
+from cfhelpers.fisher.objective import Objective
 
 
 def fisher_diagonal(
@@ -68,6 +70,47 @@ def fisher_diagonal(
             trainable; ``"exact"`` is asked of a language model; an unknown variant or unit.
     """
     _check_choices(variant, unit, draws)
+    return mean_over_examples(
+        model,
+        batches,
+        lambda shift: Likelihood(variant, unit, shift, draws, seed),
+        unit=unit,
+        max_examples=max_examples,
+        seed=seed,
+        progress=progress,
+        collate=collate,
+        batch_size=batch_size,
+    )
+
+
+def mean_over_examples(
+    model: nn.Module,
+    batches: Any,
+    objective_for: Callable[[bool], Objective],
+    *,
+    unit: Unit,
+    max_examples: int | None,
+    seed: int,
+    progress: bool,
+    collate: data.Collate | None,
+    batch_size: int,
+) -> Importance:
+    """Average the squared (or absolute) gradients of an objective over examples, leaving the model as it was.
+
+    Args:
+        model: As for :func:`fisher_diagonal`, like all arguments that are not named here.
+        batches: Only where labels are -100 matters here; what they are otherwise is the objective's business.
+        objective_for: Makes the objective, told whether logits at t predict label t + 1.
+        unit: Kept in the importance.
+        max_examples: At most so many examples.
+        seed: Keys the subset.
+        progress: Show a bar.
+        collate: Makes a batch of a list of examples (for a data set).
+        batch_size: Examples in a batch (for a data set).
+
+    Raises:
+        ValueError: As for :func:`fisher_diagonal`.
+    """
     inner = unwrap_model(model)
     parameters = trainable_parameters(inner)
     device = next(iter(parameters.values())).device
@@ -83,11 +126,15 @@ def fisher_diagonal(
             pad_token_id=pad if isinstance(pad, int) else 0,
         )
         bar = _progress_bar(found, data.n_batches(batches, batch_size, max_examples), progress)
-        return _estimate(inner, bar, variant, unit, draws, seed, max_examples)
+        return _estimate(inner, bar, objective_for, unit, max_examples)
 
 
 def _estimate(
-    model: nn.Module, batches: Any, variant: Variant, unit: Unit, draws: int, seed: int, max_examples: int | None
+    model: nn.Module,
+    batches: Any,
+    objective_for: Callable[[bool], Objective],
+    unit: Unit,
+    max_examples: int | None,
 ) -> Importance:
     forward = Forward(model)
     engine: Engine | None = None
@@ -100,11 +147,11 @@ def _estimate(
             if not bool((batch.labels != data.IGNORED).any()):
                 continue
             if engine is None:
-                _refuse_exact_for_tokens(variant, batch)
-                shift = forward.shifts_labels(batch.rows(0, 2))
-                engine = Engine(forward, trainable_parameters(model), Likelihood(variant, unit, shift, draws, seed))
+                objective = objective_for(forward.shifts_labels(batch.rows(0, 2)))
+                _refuse_exact_for_tokens(objective, batch)
+                engine = Engine(forward, trainable_parameters(model), objective)
                 stack.enter_context(engine.running())
-            counts = n_targets(batch.labels, engine.likelihood.shift)
+            counts = n_targets(batch.labels, engine.objective.shift)
             if not bool(counts.any()):
                 continue
             engine.add(batch)
@@ -118,7 +165,7 @@ def _estimate(
     return Importance(
         {name: total.div_(examples) for name, total in engine.sums.items()},
         n_examples=examples,
-        variant=variant,
+        variant=engine.objective.variant,
         unit=unit,
         n_targets=targets,
         unused=tuple(name for name in engine.sums if name not in engine.reached),
@@ -134,8 +181,8 @@ def _check_choices(variant: str, unit: str, draws: int) -> None:
         raise ValueError(f"draws must be at least 1, got {draws}.")
 
 
-def _refuse_exact_for_tokens(variant: str, batch: data.Batch) -> None:
-    if variant == "exact" and batch.labels.dim() == 2:
+def _refuse_exact_for_tokens(objective: Objective, batch: data.Batch) -> None:
+    if objective.variant == "exact" and batch.labels.dim() == 2:
         raise ValueError(
             "variant='exact' enumerates every possible label, and a language model has V^T of them for T tokens. "
             "variant='sample' draws labels from the model instead and estimates the same Fisher without bias."
@@ -147,4 +194,4 @@ def _progress_bar(batches: Any, total: int | None, progress: bool) -> Any:
         return batches
     from tqdm import tqdm
 
-    return tqdm(batches, desc="Fisher", total=total, unit="batch", delay=2.0, leave=False)
+    return tqdm(batches, desc="importance", total=total, unit="batch", delay=2.0, leave=False)
