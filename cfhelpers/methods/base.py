@@ -24,6 +24,8 @@ class Method:
     name = "method"
     restarts_from_base = False
     """True for a method that begins every task from the untouched model."""
+    watches_training = False
+    """True for a method that has to see the first task's training, where it changes nothing, as well."""
 
     def prepare_model(self, model: nn.Module, task: EncodedTask) -> nn.Module:
         """Return the model that trains on ``task``; a classifier gets the task's head here."""
