@@ -51,19 +51,21 @@ def relative_error(estimate: Any, truth: Any) -> float:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_equals_the_loop_in_float64(kind: str) -> None:
+def test_equals_the_loop_in_float64(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     model, batches = model_of(kind), batches_for(kind, (3, 2, 1))  # the batch of one goes through the loop
     estimate = mas_importance(model, batches)
     assert relative_error(estimate, oracle(model, batches)) < 1e-5
     assert (estimate.variant, estimate.unit, estimate.n_examples) == ("mas", "sequence", 6)
+    assert not caplog.records  # nothing is left to the loop
     assert all(value.dtype == torch.float32 for value in estimate.values())
 
 
 @pytest.mark.parametrize("part", BATCHED + LOOPED)
-def test_unusual_parts_are_right_all_the_same(part: str) -> None:
+def test_unusual_parts_are_right_all_the_same(part: str, caplog: pytest.LogCaptureFixture) -> None:
     # These attend to their padding, which is therefore part of the example.
     model, batches = Unusual(part), batches_for("gpt2", (4, 3))
     assert relative_error(mas_importance(model, batches), oracle(model, batches, _singles)) < 1e-5
+    assert bool(caplog.records) == (part in LOOPED)
 
 
 def test_the_verdict_of_a_fisher_serves_a_mas_and_the_other_way_round() -> None:

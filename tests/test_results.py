@@ -96,6 +96,9 @@ def test_every_stored_method_can_be_made_again():
         again = results.make_method({"name": method.name, **method.settings()})
         assert type(again) is type(method)
         assert again.settings() == method.settings()
+        simple = (int, float, str, type(None))
+        kept = {name: value for name, value in vars(method).items() if isinstance(value, simple)}
+        assert {name: vars(again)[name] for name in kept} == kept  # no setting is left out of ``settings``
     with pytest.raises(ValueError, match="no method named 'magic'"):
         results.make_method({"name": "magic"})
 
