@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cfhelpers import checks, methods, metrics, plots, results, tasks, widgets
-    from cfhelpers.fisher import Importance, fisher_diagonal
+    from cfhelpers.fisher import Importance, fisher_diagonal, mas_importance
     from cfhelpers.methods import EWC
     from cfhelpers.penalty import QuadraticPenalty
     from cfhelpers.plans import Plan
@@ -33,6 +33,7 @@ __all__ = [
     "fisher_diagonal",
     "learn_once",
     "learn_sequence",
+    "mas_importance",
     "methods",
     "metrics",
     "plots",
@@ -54,6 +55,7 @@ _MODULE_OF = {
     "Plan": "cfhelpers.plans",
     "learn_once": "cfhelpers.training",
     "learn_sequence": "cfhelpers.training",
+    "mas_importance": "cfhelpers.fisher",
     "start": "cfhelpers.runtime",
 }
 

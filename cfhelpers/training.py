@@ -62,7 +62,8 @@ class Learned:
         """Learn the remaining tasks with another method, leaving this object as it is.
 
         Every method here trains the first task plainly, so methods can share it: what comes out equals a run of
-        ``method`` from the beginning, bit for bit.
+        ``method`` from the beginning, bit for bit. A method that has to watch the first task's training cannot share
+        it: for such a one (``watches_training``) this *is* a run from the beginning, with the same seed and plan.
 
         Args:
             method: A fresh method; a copy of it looks at the model and the tasks learned so far first.
@@ -74,6 +75,11 @@ class Learned:
         """
         if self.n_learned != 1 or not isinstance(self.method, Naive):
             raise ValueError("Only a model that has learned one task plainly (Naive) can go on with another method.")
+        if method.watches_training:
+            tasks = [task.task for task in self.tasks]
+            return learn_once(
+                self.run, self.record.role, tasks, method, plan=self.plan, measure=measure, progress=progress
+            )
         record, method = copy.deepcopy(self.record), copy.deepcopy(method)
         record.method = {"name": method.name, **method.settings()}
         if method.restarts_from_base:

@@ -7,10 +7,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from cfhelpers import results
+from cfhelpers import methods, results
 from cfhelpers.environment import git_revision
 from cfhelpers.experiments import EXPERIMENTS, REPORTED_SEEDS, SELECTION_SEEDS, Experiment
-from cfhelpers.methods import EWC, L2SP, Joint, Naive, Replay
+from cfhelpers.methods import EWC, L2SP, MAS, Joint, Method, Naive, OnlineEWC, Replay, SynapticIntelligence
 from cfhelpers.plans import PLANS, Plan
 from cfhelpers.summary import BEGIN, END, results_tables, update_readme
 from tests import toys
@@ -86,10 +86,19 @@ def test_a_rate_is_judged_by_what_each_task_scored_at_the_end_of_its_own_trainin
 
 
 def test_every_stored_method_can_be_made_again():
-    for method in (Naive(), Joint(), EWC(2.0, variant="sample", max_examples=3), L2SP(0.5), Replay(4, share=0.25)):
+    made = [
+        Naive(), Joint(), EWC(2.0, variant="sample", max_examples=3), L2SP(0.5), Replay(4, share=0.25),
+        OnlineEWC(3.0, decay=0.5, variant="sample", unit="token", max_examples=7), MAS(0.25, max_examples=5),
+        SynapticIntelligence(1.5, damping=0.01),
+    ]  # fmt: skip
+    assert {type(method) for method in made} == {getattr(methods, name) for name in methods.__all__} - {Method}
+    for method in made:
         again = results.make_method({"name": method.name, **method.settings()})
         assert type(again) is type(method)
         assert again.settings() == method.settings()
+        simple = (int, float, str, type(None))
+        kept = {name: value for name, value in vars(method).items() if isinstance(value, simple)}
+        assert {name: vars(again)[name] for name in kept} == kept  # no setting is left out of ``settings``
     with pytest.raises(ValueError, match="no method named 'magic'"):
         results.make_method({"name": "magic"})
 

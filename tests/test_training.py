@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from cfhelpers.methods import EWC, L2SP, Joint, Naive, Replay
+from cfhelpers.methods import EWC, L2SP, MAS, Joint, Naive, OnlineEWC, Replay, SynapticIntelligence
 from cfhelpers.plans import Plan
 from cfhelpers.records import Record, merge_seeds
 from cfhelpers.training import learn_once, learn_sequence
@@ -41,7 +41,12 @@ def test_two_runs_with_one_seed_are_bitwise_equal_and_another_seed_differs():
     )
 
 
-@pytest.mark.parametrize("method", [Naive(), L2SP(0.1), EWC(10.0), Replay(1), Joint()], ids=lambda method: method.name)
+METHODS = [
+    Naive(), L2SP(0.1), EWC(10.0), Replay(1), Joint(), OnlineEWC(10.0, decay=0.5), MAS(0.01), SynapticIntelligence(0.1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 @pytest.mark.parametrize(("role", "tasks"), [("dialogpt", ("persona", "workplace")), ("roberta", ("sst2", "topics"))])
 def test_going_on_from_a_shared_first_task_equals_a_run_of_its_own(method, role, tasks):
     whole = once(method, role=role, tasks=tasks, plan=SHORT)

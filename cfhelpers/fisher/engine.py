@@ -10,26 +10,26 @@ from torch import Tensor, nn
 from cfhelpers.fisher.data import Batch
 from cfhelpers.fisher.forward import Forward
 from cfhelpers.fisher.hooks import Hooks
-from cfhelpers.fisher.likelihood import Likelihood
 from cfhelpers.fisher.loop import Loop
+from cfhelpers.fisher.objective import Objective
 from cfhelpers.fisher.selfcheck import verdict
 
 
 class Engine:
-    """Sums squared gradients: hooks where they are right, one example at a time where they are not.
+    """Sums squared (or absolute) gradients: hooks where they are right, one example at a time where they are not.
 
     Args:
         forward: Calls the model.
         parameters: The trainable parameters, by name.
-        likelihood: What is differentiated.
+        objective: What is differentiated.
 
     Attributes:
-        sums: Parameter name to the sum of squared gradients, float32 or wider.
+        sums: Parameter name to the sum of gradients raised to the objective's power, float32 or wider.
     """
 
-    def __init__(self, forward: Forward, parameters: Mapping[str, nn.Parameter], likelihood: Likelihood) -> None:
+    def __init__(self, forward: Forward, parameters: Mapping[str, nn.Parameter], objective: Objective) -> None:
         self.forward = forward
-        self.likelihood = likelihood
+        self.objective = objective
         self.loop = Loop(forward, parameters)
         self.sums: dict[str, Tensor] = self.loop.sums
         self.hooks = Hooks(forward, parameters, self.sums)
@@ -37,7 +37,7 @@ class Engine:
 
     @property
     def reached(self) -> set[str]:
-        """Names of the parameters that some log-likelihood depends on."""
+        """Names of the parameters that some objective depends on."""
         leftover = self._leftover.reached if self._leftover else set()
         return self.loop.reached | self.hooks.reached | leftover
 
@@ -48,18 +48,18 @@ class Engine:
             yield
 
     def add(self, batch: Batch) -> None:
-        """Add a batch's squared gradients.
+        """Add a batch's squared (or absolute) gradients.
 
         Raises:
             ValueError: A layer that saw one row per example in the first batch does not in this one.
         """
-        if len(batch) == 1 or self.likelihood.variant == "batched":
+        if len(batch) == 1 or self.objective.variant == "batched":
             self._enable(self.loop)
-            self.loop.add(batch, self.likelihood)
+            self.loop.add(batch, self.objective)
             return
         if self._leftover is None:
             self._leftover = self._check(batch)
-        self.hooks.add(batch, self.likelihood)
+        self.hooks.add(batch, self.objective)
         if self.hooks.refused:
             name, reason = next(iter(self.hooks.refused.items()))
             raise ValueError(
@@ -68,11 +68,11 @@ class Engine:
             )
         if self._leftover.parameters:
             self._enable(self._leftover)
-            self._leftover.add(batch, self.likelihood)
+            self._leftover.add(batch, self.objective)
 
     def _check(self, batch: Batch) -> Loop:
         self._enable(self.loop)
-        found = verdict(self.forward, self.loop, batch, self.likelihood)
+        found = verdict(self.forward, self.loop, batch, self.objective)
         self.hooks.drop(found.uncovered)
         self.hooks.expand = found.expand
         leftover = Loop(self.forward, {name: self.loop.parameters[name] for name in found.uncovered})

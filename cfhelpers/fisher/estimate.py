@@ -1,8 +1,8 @@
-"""The estimate as a whole: which examples, which likelihood, which engine."""
+"""The estimate as a whole: which examples, which objective, which engine."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from typing import Any
 
@@ -16,6 +16,7 @@ from cfhelpers.fisher.importance import Importance
 from cfhelpers.fisher.likelihood import UNITS, VARIANTS, Likelihood, Unit, Variant, n_targets
 from cfhelpers.fisher.loop import zeros_for
 from cfhelpers.fisher.naming import trainable_parameters, unwrap_model
+from cfhelpers.fisher.objective import Objective
 from cfhelpers.fisher.processes import Found, Processes
 
 
@@ -76,10 +77,57 @@ def fisher_diagonal(
             trainable, or parameters are sharded over processes; ``"exact"`` is asked of a language model; an unknown
             variant or unit; processes were given different models, data or settings.
     """
+    _check_choices(variant, unit, draws)
+    return mean_over_examples(
+        model,
+        batches,
+        lambda shift: Likelihood(variant, unit, shift, draws, seed),
+        variant=variant,
+        unit=unit,
+        max_examples=max_examples,
+        seed=seed,
+        progress=progress,
+        collate=collate,
+        batch_size=batch_size,
+        settings=(draws,),
+    )
+
+
+def mean_over_examples(
+    model: nn.Module,
+    batches: Any,
+    objective_for: Callable[[bool], Objective],
+    *,
+    variant: str,
+    unit: Unit,
+    max_examples: int | None,
+    seed: int,
+    progress: bool,
+    collate: data.Collate | None,
+    batch_size: int,
+    settings: tuple[Any, ...] = (),
+) -> Importance:
+    """Average the squared (or absolute) gradients of an objective over examples, leaving the model as it was.
+
+    Args:
+        model: As for :func:`fisher_diagonal`, like all arguments that are not named here.
+        batches: Only where labels are -100 matters here; what they are otherwise is the objective's business.
+        objective_for: Makes the objective, told whether logits at t predict label t + 1.
+        variant: Kept in the importance.
+        unit: Kept in the importance.
+        max_examples: At most so many examples.
+        seed: Keys the subset.
+        progress: Show a bar.
+        collate: Makes a batch of a list of examples (for a data set).
+        batch_size: Examples in a batch (for a data set).
+        settings: What else must be the same in all processes.
+
+    Raises:
+        ValueError: As for :func:`fisher_diagonal`.
+    """
     processes = Processes()
 
     def work() -> Found:
-        _check_choices(variant, unit, draws)
         inner = unwrap_model(model)
         parameters = trainable_parameters(inner)
         pad = getattr(getattr(inner, "config", None), "pad_token_id", None)
@@ -96,9 +144,9 @@ def fisher_diagonal(
             )
             if progress and processes.rank == 0:
                 found = _progress_bar(found, data.n_batches(batches, batch_size, max_examples), processes.count)
-            return _find(inner, parameters, found, variant, unit, draws, seed)
+            return _find(inner, parameters, found, objective_for)
 
-    found = processes.combine(work, (variant, unit, max_examples, seed, batch_size, draws))
+    found = processes.combine(work, (variant, unit, max_examples, seed, batch_size, *settings))
     if found.examples == 0:
         raise ValueError(
             f"none of the {found.seen} examples has a target: every label is -100. Did the collator mask the answers "
@@ -118,12 +166,9 @@ def _find(
     model: nn.Module,
     parameters: dict[str, nn.Parameter],
     batches: Iterable[data.Batch],
-    variant: Variant,
-    unit: Unit,
-    draws: int,
-    seed: int,
+    objective_for: Callable[[bool], Objective],
 ) -> Found:
-    """Sum the squared gradients of all examples in ``batches``."""
+    """Sum the squared or absolute gradients of all examples in ``batches``."""
     forward = Forward(model)
     engine: Engine | None = None
     examples = targets = seen = 0
@@ -133,11 +178,11 @@ def _find(
             if not bool((batch.labels != data.IGNORED).any()):
                 continue
             if engine is None:
-                _refuse_exact_for_tokens(variant, batch)
-                shift = forward.shifts_labels(batch.rows(0, 2))
-                engine = Engine(forward, parameters, Likelihood(variant, unit, shift, draws, seed))
+                objective = objective_for(forward.shifts_labels(batch.rows(0, 2)))
+                _refuse_exact_for_tokens(objective, batch)
+                engine = Engine(forward, parameters, objective)
                 stack.enter_context(engine.running())
-            counts = n_targets(batch.labels, engine.likelihood.shift)
+            counts = n_targets(batch.labels, engine.objective.shift)
             if not bool(counts.any()):
                 continue
             engine.add(batch)
@@ -157,8 +202,8 @@ def _check_choices(variant: str, unit: str, draws: int) -> None:
         raise ValueError(f"draws must be at least 1, got {draws}.")
 
 
-def _refuse_exact_for_tokens(variant: str, batch: data.Batch) -> None:
-    if variant == "exact" and batch.labels.dim() == 2:
+def _refuse_exact_for_tokens(objective: Objective, batch: data.Batch) -> None:
+    if objective.variant == "exact" and batch.labels.dim() == 2:
         raise ValueError(
             "variant='exact' enumerates every possible label, and a language model has V^T of them for T tokens. "
             "variant='sample' draws labels from the model instead and estimates the same Fisher without bias."
@@ -169,4 +214,4 @@ def _progress_bar(batches: Any, total: int | None, processes: int) -> Any:
     from tqdm import tqdm
 
     total = None if total is None else -(-total // processes)
-    return tqdm(batches, desc="Fisher", total=total, unit="batch", delay=2.0, leave=False)
+    return tqdm(batches, desc="importance", total=total, unit="batch", delay=2.0, leave=False)

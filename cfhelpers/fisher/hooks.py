@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from cfhelpers.fisher.contributions import NotPerExampleError, Outer, per_example
 from cfhelpers.fisher.data import Batch
 from cfhelpers.fisher.forward import Forward
-from cfhelpers.fisher.likelihood import Likelihood
+from cfhelpers.fisher.objective import Objective
 from cfhelpers.fisher.rules import Rule, embedding, rule_for
 from cfhelpers.fisher.squares import ParameterSum, Spans
 
@@ -103,8 +103,8 @@ class Hooks:
         for name in names:
             self.states.pop(name, None)
 
-    def add(self, batch: Batch, likelihood: Likelihood) -> None:
-        """Add the squared gradients of every example of a batch.
+    def add(self, batch: Batch, objective: Objective) -> None:
+        """Add the squared (or absolute) gradients of every example of a batch.
 
         Afterwards :attr:`refused` names the parameters for which this was not possible.
         """
@@ -112,12 +112,12 @@ class Hooks:
             parameter.requires_grad_(name in self.states)
             parameter.grad = None
         for state in self.states.values():
-            state.forget()
+            state.forget(objective.power)
         self._batch, self._unpadded = batch, _unpadded(batch, self.forward.encoder_decoder)
         try:
             logits = self.forward(batch)
-            last = likelihood.passes(logits) - 1
-            for step, gradient in enumerate(likelihood.gradients(logits, batch.labels, batch.indices)):
+            last = objective.passes(logits) - 1
+            for step, gradient in enumerate(objective.gradients(logits, batch.labels, batch.indices)):
                 self._backward(logits, gradient, step == last)
         finally:
             self._batch = None

@@ -6,7 +6,6 @@ import copy
 import json
 import math
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Self
@@ -203,13 +202,12 @@ class Importance(Mapping[str, Tensor]):
             "exponents": json.dumps({name: each.exponent for name, each in self._tensors.items() if each.exponent}),
         }
         tensors = {name: each.values.cpu().contiguous() for name, each in self._tensors.items()}
-        handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
+        beside = path.with_name(f".{path.name}.{os.getpid()}.part")  # with the mode that the user's umask gives
         try:
             save_file(tensors, beside, metadata)
             os.replace(beside, path)
         finally:
-            Path(beside).unlink(missing_ok=True)
+            beside.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], model: nn.Module | None = None) -> Self:

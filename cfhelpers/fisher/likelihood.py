@@ -7,7 +7,7 @@ so one backward pass from these gradients serves them all.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from cfhelpers.fisher.data import IGNORED
 from cfhelpers.fisher.forward import align
+from cfhelpers.fisher.objective import Power
 
 Variant = Literal["exact", "sample", "empirical", "batched"]
 Unit = Literal["sequence", "token"]
@@ -25,7 +26,7 @@ UNITS = ("sequence", "token")
 
 @dataclass(frozen=True)
 class Likelihood:
-    """The log-likelihood whose squared gradients are summed.
+    """The log-likelihood whose squared gradients are summed (an :class:`~cfhelpers.fisher.objective.Objective`).
 
     Attributes:
         variant: Where the labels y come from.
@@ -40,6 +41,7 @@ class Likelihood:
     shift: bool
     draws: int
     seed: int
+    power: Power = field(default=2, init=False)
 
     def passes(self, logits: Tensor) -> int:
         """How many backward passes a batch takes."""

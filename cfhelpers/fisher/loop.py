@@ -9,15 +9,15 @@ from torch import Tensor, nn
 
 from cfhelpers.fisher.data import Batch
 from cfhelpers.fisher.forward import Forward
-from cfhelpers.fisher.likelihood import Likelihood
+from cfhelpers.fisher.objective import Objective
 
 
 class Loop:
-    """Sums squared gradients with one forward and backward pass per example (or per batch, for ``"batched"``).
+    """Sums squared (or absolute) gradients, one forward and backward pass per example (per batch for ``"batched"``).
 
     Attributes:
-        sums: Parameter name to the sum of squared gradients, float32 or wider.
-        reached: Names of the parameters that some log-likelihood depends on.
+        sums: Parameter name to the sum of gradients raised to the objective's power, float32 or wider.
+        reached: Names of the parameters that some objective depends on.
     """
 
     def __init__(self, forward: Forward, parameters: Mapping[str, nn.Parameter]) -> None:
@@ -26,18 +26,18 @@ class Loop:
         self.sums = {name: zeros_for(parameter) for name, parameter in parameters.items()}
         self.reached: set[str] = set()
 
-    def add(self, batch: Batch, likelihood: Likelihood) -> None:
-        """Add the squared gradients of every example of a batch."""
+    def add(self, batch: Batch, objective: Objective) -> None:
+        """Add the squared (or absolute) gradients of every example of a batch."""
         if not self.parameters:
             return
-        step = len(batch) if likelihood.variant == "batched" else 1
+        step = len(batch) if objective.variant == "batched" else 1
         for start in range(0, len(batch), step):
-            self._add_together(batch.rows(start, start + step), likelihood)
+            self._add_together(batch.rows(start, start + step), objective)
 
-    def _add_together(self, batch: Batch, likelihood: Likelihood) -> None:
+    def _add_together(self, batch: Batch, objective: Objective) -> None:
         logits = self.forward(batch)
-        last = likelihood.passes(logits) - 1
-        for step, gradient in enumerate(likelihood.gradients(logits, batch.labels, batch.indices)):
+        last = objective.passes(logits) - 1
+        for step, gradient in enumerate(objective.gradients(logits, batch.labels, batch.indices)):
             if not logits.requires_grad:
                 return
             found = torch.autograd.grad(
@@ -48,7 +48,10 @@ class Loop:
                     self.reached.add(name)
                     part = part.to_dense() if part.is_sparse else part
                     part = part.to(self.sums[name].dtype)
-                    self.sums[name].addcmul_(part, part)
+                    if objective.power == 2:
+                        self.sums[name].addcmul_(part, part)
+                    else:
+                        self.sums[name].add_(part.abs())
 
 
 def zeros_for(parameter: Tensor) -> Tensor:

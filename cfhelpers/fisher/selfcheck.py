@@ -12,8 +12,8 @@ from torch import Tensor
 from cfhelpers.fisher.data import Batch
 from cfhelpers.fisher.forward import Forward, structure
 from cfhelpers.fisher.hooks import Hooks
-from cfhelpers.fisher.likelihood import Likelihood
 from cfhelpers.fisher.loop import Loop, zeros_for
+from cfhelpers.fisher.objective import Objective
 
 logger = logging.getLogger("cfhelpers.fisher")
 
@@ -34,7 +34,7 @@ class Verdict:
 _known: dict[Hashable, Verdict] = {}
 
 
-def verdict(forward: Forward, loop: Loop, batch: Batch, likelihood: Likelihood) -> Verdict:
+def verdict(forward: Forward, loop: Loop, batch: Batch, objective: Objective) -> Verdict:
     """Compare the hooks with the loop, once per class of model.
 
     The two examples of ``batch`` that differ most in length go through both. A parameter is left to the loop if no
@@ -43,17 +43,17 @@ def verdict(forward: Forward, loop: Loop, batch: Batch, likelihood: Likelihood) 
     """
     key = _structure(forward, loop)
     if key not in _known:
-        _known[key] = _compare(forward, loop, _two_examples(batch), likelihood)
+        _known[key] = _compare(forward, loop, _two_examples(batch), objective)
     return _known[key]
 
 
-def _compare(forward: Forward, loop: Loop, batch: Batch, likelihood: Likelihood) -> Verdict:
-    hooks, sums = _hooked(forward, loop, batch, likelihood)
+def _compare(forward: Forward, loop: Loop, batch: Batch, objective: Objective) -> Verdict:
+    hooks, sums = _hooked(forward, loop, batch, objective)
     reasons = dict.fromkeys(hooks.without_rule, "there is no rule for its layer") | hooks.refused
     for parameter in loop.parameters.values():
         parameter.requires_grad_(True)
     truth = Loop(forward, loop.parameters)
-    truth.add(batch, likelihood)
+    truth.add(batch, objective)
     for name in _differing({name: sums[name] for name in sums if name not in reasons}, truth.sums):
         reasons[name] = "the batched result differs from the loop's"
     for name, reason in reasons.items():
@@ -61,14 +61,14 @@ def _compare(forward: Forward, loop: Loop, batch: Batch, likelihood: Likelihood)
     return Verdict(frozenset(reasons), hooks.expand)
 
 
-def _hooked(forward: Forward, loop: Loop, batch: Batch, likelihood: Likelihood) -> tuple[Hooks, dict[str, Tensor]]:
+def _hooked(forward: Forward, loop: Loop, batch: Batch, objective: Objective) -> tuple[Hooks, dict[str, Tensor]]:
     for expand in (True, False):
         sums = {name: zeros_for(parameter) for name, parameter in loop.parameters.items()}
         hooks = Hooks(forward, loop.parameters, sums)
         hooks.expand = expand
         try:
             with hooks.watching():
-                hooks.add(batch, likelihood)
+                hooks.add(batch, objective)
             return hooks, sums
         except RuntimeError:
             # A model that repeats its look-ups itself (a soft prompt) ends up with B times B of them.

@@ -1,4 +1,7 @@
-"""From contributions to sums of squares, one parameter at a time and without a gradient per example in memory."""
+"""From contributions to sums of squares, one parameter at a time and without a gradient per example in memory.
+
+Everything that is squared here can be had as an absolute value instead (``power`` 1 in place of 2).
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import torch
 from torch import Tensor
 
 from cfhelpers.fisher.contributions import Contribution, Outer, Rows, Vector
+from cfhelpers.fisher.objective import Power
 
 TILE_ENTRIES = 3 << 18  # 3 MB of float32: one tile of the product and one of the sum stay in a core's cache
 BATCHED_ENTRIES = 1 << 26  # on an accelerator the tile holds all examples, to launch few kernels
@@ -16,29 +20,40 @@ BATCHED_ENTRIES = 1 << 26  # on an accelerator the tile holds all examples, to l
 Spans = Sequence[tuple[int, int]]
 
 
-def add_squared_outer_(total: Tensor, outer: Outer, spans: Spans | None, kept: KeptRows | None = None) -> None:
-    """``total += ∑_b (left[b].T @ right[b])²``, in tiles of rows.
+def raised_(gradients: Tensor, power: Power) -> Tensor:
+    """``|gradients| ** power``, in place."""
+    return gradients.square_() if power == 2 else gradients.abs_()
+
+
+def add_raised_outer_(
+    total: Tensor, outer: Outer, spans: Spans | None, power: Power, kept: KeptRows | None = None
+) -> None:
+    """``total += ∑_b |left[b].T @ right[b]| ** power``, in tiles of rows.
 
     Args:
         total: ``[m, n]``.
         outer: The factors.
         spans: The first and the last-plus-one token of each example outside of which ``left`` or ``right`` is zero.
-        kept: Rows to be handed out instead of squared (a tied embedding adds to them later).
+        power: 2 for squares, 1 for absolute values.
+        kept: Rows to be handed out instead of added (a tied embedding adds to them later).
     """
     left, right = outer.left.to(total.dtype), outer.right.to(total.dtype)
     examples, tokens, _ = left.shape
     if tokens == 1 and kept is None:
-        total.addmm_(left[:, 0].square().T, right[:, 0].square())
+        # One token's gradient is a product of two numbers, so each can be raised by itself.
+        total.addmm_(raised_(left[:, 0].clone(), power).T, raised_(right[:, 0].clone(), power))
     elif total.is_cuda and kept is None:
-        _add_in_batches_(total, left, right)
+        _add_in_batches_(total, left, right, power)
     else:
         spans = spans or [(0, tokens)] * examples
         lefts = [left[b, start:stop].T for b, (start, stop) in enumerate(spans)]
         rights = [right[b, start:stop] for b, (start, stop) in enumerate(spans)]
-        _add_in_tiles_(total, lefts, rights, kept)
+        _add_in_tiles_(total, lefts, rights, power, kept)
 
 
-def _add_in_tiles_(total: Tensor, lefts: list[Tensor], rights: list[Tensor], kept: KeptRows | None) -> None:
+def _add_in_tiles_(
+    total: Tensor, lefts: list[Tensor], rights: list[Tensor], power: Power, kept: KeptRows | None
+) -> None:
     height = max(1, min(len(total), TILE_ENTRIES // total.shape[1]))
     buffer = torch.empty(height, total.shape[1], dtype=total.dtype, device=total.device)
     for first in range(0, len(total), height):
@@ -48,14 +63,17 @@ def _add_in_tiles_(total: Tensor, lefts: list[Tensor], rights: list[Tensor], kep
             torch.mm(left[first : first + height], right, out=tile)
             if kept is not None:
                 kept.take_(tile, first, example)
-            part.addcmul_(tile, tile)
+            if power == 2:
+                part.addcmul_(tile, tile)  # reads and writes the tile once less than squaring it first
+            else:
+                part.add_(tile.abs_())
 
 
-def _add_in_batches_(total: Tensor, left: Tensor, right: Tensor) -> None:
+def _add_in_batches_(total: Tensor, left: Tensor, right: Tensor, power: Power) -> None:
     height = max(1, min(len(total), BATCHED_ENTRIES // (len(left) * total.shape[1])))
     for first in range(0, len(total), height):
         products = torch.bmm(left[:, :, first : first + height].mT, right)
-        total[first : first + height] += products.square_().sum(0)
+        total[first : first + height] += raised_(products, power).sum(0)
 
 
 class KeptRows:
@@ -93,10 +111,10 @@ class KeptRows:
         """Add the embedding's part ``[B, T, D]``."""
         self.values.index_add_(0, self.place.flatten(), values.flatten(0, 1).to(self.values.dtype))
 
-    def finish(self) -> None:
-        """Square what has come together and add it to the sum."""
+    def finish(self, power: Power) -> None:
+        """Raise what has come together to ``power`` and add it to the sum."""
         used = slice(self.skipped, None)
-        self.total.index_add_(0, self.pairs[used] % self.total.shape[0], self.values[used].square_())
+        self.total.index_add_(0, self.pairs[used] % self.total.shape[0], raised_(self.values[used], power))
 
 
 class ParameterSum:
@@ -106,15 +124,17 @@ class ParameterSum:
     example's contributions are summed before squaring.
 
     Attributes:
-        total: The sum of squares over all examples so far.
+        total: The sum of squares (of absolute values) over all examples so far.
+        power: 2 for squares, 1 for absolute values.
     """
 
     def __init__(self, total: Tensor) -> None:
         self.total = total
-        self.forget()
+        self.forget(2)
 
-    def forget(self) -> None:
+    def forget(self, power: Power) -> None:
         """Start a new forward pass."""
+        self.power: Power = power
         self.expected_outer = self.expected_other = 0
         self.ids: list[Tensor] = []
         self.restart()
@@ -150,9 +170,10 @@ class ParameterSum:
         elif rows and self.kept is not None:
             self._add_to_kept(rows)
         if self.kept is not None:
-            self.kept.finish()
+            self.kept.finish(self.power)
         if vectors:
-            self.total.add_(torch.stack(vectors).sum(0).to(self.total.dtype).square_().sum(0).view_as(self.total))
+            together = torch.stack(vectors).sum(0).to(self.total.dtype)
+            self.total.add_(raised_(together, self.power).sum(0).view_as(self.total))
         self.restart()
 
     def _square_outers(self, spans: Spans | None) -> None:
@@ -161,7 +182,7 @@ class ParameterSum:
         outer = self.outers[0] if len(left) == 1 else Outer(torch.cat(left, 1), torch.cat(right, 1))
         if self.ids:
             self.kept = KeptRows(torch.cat(self.ids, 1), self.total)
-        add_squared_outer_(self.total, outer, spans if len(left) == 1 else None, self.kept)
+        add_raised_outer_(self.total, outer, spans if len(left) == 1 else None, self.power, self.kept)
         self.outers = []
 
     def _add_to_kept(self, rows: list[Rows]) -> None:

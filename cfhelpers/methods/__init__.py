@@ -4,7 +4,10 @@ from cfhelpers.methods.base import Method
 from cfhelpers.methods.ewc import EWC
 from cfhelpers.methods.joint import Joint
 from cfhelpers.methods.l2sp import L2SP
+from cfhelpers.methods.mas import MAS
 from cfhelpers.methods.naive import Naive
+from cfhelpers.methods.online_ewc import OnlineEWC
 from cfhelpers.methods.replay import Replay
+from cfhelpers.methods.synaptic_intelligence import SynapticIntelligence
 
-__all__ = ["EWC", "L2SP", "Joint", "Method", "Naive", "Replay"]
+__all__ = ["EWC", "L2SP", "MAS", "Joint", "Method", "Naive", "OnlineEWC", "Replay", "SynapticIntelligence"]

@@ -1,4 +1,4 @@
-"""What EWC and L2 to the anchor share: one quadratic penalty for each finished task."""
+"""What EWC and its kin share: quadratic penalties, here one for each finished task."""
 
 from __future__ import annotations
 

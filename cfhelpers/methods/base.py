@@ -24,6 +24,8 @@ class Method:
     name = "method"
     restarts_from_base = False
     """True for a method that begins every task from the untouched model."""
+    watches_training = False
+    """True for a method that has to see the first task's training, where it changes nothing, as well."""
 
     def prepare_model(self, model: nn.Module, task: EncodedTask) -> nn.Module:
         """Return the model that trains on ``task``; a classifier gets the task's head here."""
@@ -74,7 +76,7 @@ class Method:
 
     def stored_bytes(self) -> int:
         """Return the size of what the method keeps between tasks."""
-        return sum(tensor.numel() * tensor.element_size() for tensor in _tensors(self.state_dict()))
+        return bytes_of(self.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that a resumed run needs: tensors, numbers, strings and containers of them."""
@@ -84,6 +86,11 @@ class Method:
         """Take over what ``state_dict`` returned."""
         if state:
             raise ValueError(f"{self.name} keeps no state, but got {sorted(state)}: was it saved by another method?")
+
+
+def bytes_of(state: Any) -> int:
+    """Return the size of all tensors in nested containers."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in _tensors(state))
 
 
 def _tensors(state: Any) -> list[Tensor]:
