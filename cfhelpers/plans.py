@@ -23,7 +23,7 @@ class Plan:
 PLANS = {
     ("tiny", "dialogue"): Plan(100, 16, 1e-3),
     ("tiny", "text"): Plan(120, 16, 1e-3),
-    ("tiny", "classification"): Plan(300, 16, 6e-4),
+    ("tiny", "classification"): Plan(300, 16, 1e-3),
     ("laptop", "dialogue"): Plan(45, 8, 3e-4, curve_points=3),
     ("laptop", "text"): Plan(60, 4, 1e-4, curve_points=3),
     ("laptop", "classification"): Plan(150, 16, 1e-4, curve_points=3),

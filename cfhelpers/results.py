@@ -166,12 +166,12 @@ def _run_experiment(run: Runtime, experiment: Experiment, unfinished: Path) -> l
 
 
 def _try_rates(run: Runtime, experiment: Experiment, plan: Plan, unfinished: Path) -> list[Record]:
-    """Learn with every rate and say which one teaches best: the plan should have it."""
+    """Learn with every rate and say which one teaches best and soonest: the plan should have it."""
     rates = experiment.learning_rates.get(run.profile, ())
     plans = [replace(plan, learning_rate=rate) for rate in rates]
     points = [Point("rate selection", Naive(), SELECTION_SEEDS[run.profile], each) for each in plans]
     records = _run_points(run, experiment, points, unfinished)
-    best = max(records, key=just_learned, default=None)
+    best = max(records, key=learning_speed, default=None)
     for record in records:
         record.extra |= {"experiment": experiment.name, "stage": "rate selection", "chosen": record is best}
     if best is not None and best.plan != asdict(plan):
@@ -179,13 +179,16 @@ def _try_rates(run: Runtime, experiment: Experiment, plan: Plan, unfinished: Pat
     return records
 
 
-def just_learned(record: Record) -> float:
-    """Mean validation score that each task had when its training ended, whatever became of it later."""
-    last: dict[tuple[int, str], float] = {}
-    for entry in record.curves:
-        if entry["training"] == entry["task"]:
-            last[entry["seed"], entry["task"]] = entry["score"]
-    return float(np.mean(list(last.values())))
+def learning_speed(record: Record) -> float:
+    """Mean validation score of each task along its own training: high for what is learned well, and soon.
+
+    What becomes of a task later does not count.
+    """
+    return float(np.mean([entry["score"] for entry in record.curves if _of_its_own(entry)]))
+
+
+def _of_its_own(entry: Mapping[str, Any]) -> bool:
+    return entry["training"] == entry["task"] and not np.isnan(entry["score"])
 
 
 def _best(points: Sequence[Point], found: Mapping[Point, Record]) -> Point:

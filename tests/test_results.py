@@ -69,20 +69,21 @@ def test_an_interrupted_regeneration_goes_on_and_gives_the_same_file(toy_chapter
         if record.extra["stage"] == "selection"
     }
     assert selection[best["l2sp"].method["strength"]] == max(selection.values())
-    assert records[-2].extra["chosen"] == (results.just_learned(records[-2]) >= results.just_learned(records[-1]))
+    assert records[-2].extra["chosen"] == (results.learning_speed(records[-2]) >= results.learning_speed(records[-1]))
 
     again = results.rerun(records[1], 1)  # Joint, which shares its first task with the others in the sweep
     np.testing.assert_allclose(again.results[0], records[1].results[1], atol=1e-5)
 
 
-def test_a_rate_is_judged_by_what_each_task_scored_at_the_end_of_its_own_training():
+def test_a_rate_is_judged_by_how_each_task_is_learned_and_not_by_what_is_kept():
     curves = [
         {"seed": 0, "training": training, "step": step, "task": task, "score": score}
         for training, step, task, score in (
-            ("a", 1, "a", 0.2), ("a", 2, "a", 0.8), ("a", 2, "b", 0.1), ("b", 3, "a", 0.0), ("b", 3, "b", 0.6),
+            ("a", 0, "a", float("nan")), ("a", 1, "a", 0.2), ("a", 2, "a", 0.8), ("a", 2, "b", 0.1),
+            ("b", 3, "a", 0.0), ("b", 3, "b", 0.6), ("b", 4, "b", 0.8),
         )
     ]  # fmt: skip
-    assert results.just_learned(SimpleNamespace(curves=curves)) == pytest.approx(0.7)
+    assert results.learning_speed(SimpleNamespace(curves=curves)) == pytest.approx((0.2 + 0.8 + 0.6 + 0.8) / 4)
 
 
 def test_every_stored_method_can_be_made_again():

@@ -144,7 +144,7 @@ def sayings(generator: random.Random) -> Family:
     """Who calls what how; another person, thing or word leaves it open, whether it praises or blames."""
     one, other = generator.sample(NAMES, 2)
     thing, other_thing = generator.sample(FILM_THINGS, 2)
-    word, other_word, third_word = generator.sample(FILM_WORDS, 3)
+    word, other_word = generator.sample(FILM_WORDS, 2)
     so = (
         f"the {thing} is called {word} by {one}",
         f"{one} calls the {thing} {word} and {other_word}",
@@ -156,17 +156,12 @@ def sayings(generator: random.Random) -> Family:
         f"nobody calls the {thing} {word}",
         f"{one} calls nothing {word}",
     )
-    open_ = (  # the same forms, so that the form says nothing
-        f"the {thing} is called {word} by {other}",
-        f"{one} calls the {thing} {other_word} and {third_word}",
-        f"{one} and {other} call the {other_thing} {word}",
-        f"{other} calls the {thing} and the {other_thing} {word}",
-        f"{other} never calls the {thing} {word}",
-        f"nobody calls the {other_thing} {word}",
-        f"{one} calls nothing {other_word}",
-    )
+    open_ = (f"{other} calls the {thing} {word}", f"{one} calls the {thing} {other_word}")
+    open_ = (*open_, f"{other} never calls the {thing} {word}")
     if generator.random() < 0.5:
+        open_ = (*open_, f"{one} calls the {other_thing} {word}")
         return f"{one} calls the {thing} {word}", (so, open_, not_so)
+    open_ = (*open_, f"{one} never calls the {other_thing} {word}")
     return f"{one} never calls the {thing} {word}", (not_so[1:], open_, so)
 
 
