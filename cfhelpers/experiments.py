@@ -27,7 +27,7 @@ class Experiment:
         sweeps: For each profile, methods with settings in rising strength; the same number for each method.
         measure: Extra numbers taken after each task.
         learning_rates: For each profile, the rates of naive training, in rising order: the plan's is chosen among them
-            by how well and how soon each task is learned, not by what is kept, and all are reported.
+            by how well and how soon each task is learned, not by what is kept. All are reported in tiny.
     """
 
     chapter: str

@@ -146,7 +146,7 @@ def _run_experiment(run: Runtime, experiment: Experiment, unfinished: Path) -> l
     found = dict(zip(trials, _run_points(run, experiment, trials, unfinished), strict=True))
     best = {name: _best([point for point in trials if point.sweep == name], found) for name in sweeps}
 
-    # In tiny every strength of EWC is reported, for the curves over λ; otherwise only the chosen setting is.
+    # In tiny every strength of EWC and every rate is reported, for the curves; otherwise only the chosen setting is.
     whole = {"ewc"} if run.profile == "tiny" else set()
     shown = [point for point in trials if point.sweep in whole or point in best.values()]
     points = [Point("report", method, reported, plan) for method in experiment.plain]
@@ -154,7 +154,7 @@ def _run_experiment(run: Runtime, experiment: Experiment, unfinished: Path) -> l
     points += [
         Point("learning rate", Naive(), reported, replace(plan, learning_rate=rate))
         for rate in experiment.learning_rates.get(run.profile, ())
-        if rate != plan.learning_rate
+        if run.profile == "tiny" and rate != plan.learning_rate
     ]
     records = _run_points(run, experiment, points, unfinished)
     for point, record in zip(points, records, strict=True):

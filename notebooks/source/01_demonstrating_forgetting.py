@@ -384,6 +384,8 @@ Markdown(
 # alt: Against the learning rate on a logarithmic axis: what is kept of sst2 and what is learned of mnli, with 95
 #  percent intervals.
 rates = [r for r in stored if r.extra["stage"] == "learning rate"] + [change]
+if len(rates) < 3:  # outside tiny the other rates were tried with the seed that chose among them only
+    rates = [r for r in stored if r.extra["stage"] == "rate selection"]
 rates = sorted(rates, key=lambda record: record.plan["learning_rate"])
 figure, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
 for task, colour, marker in (("sst2", "#0072B2", "o"), ("mnli", "#D55E00", "s")):
