@@ -2,7 +2,7 @@
 PYTHON ?= python3
 CHOICE = $(if $(PROFILE),--profile $(PROFILE))
 
-.PHONY: help course test lab build results pretrain
+.PHONY: help course test lab build results pretrain bench
 
 help:
 	@$(PYTHON) -m cfhelpers --help
@@ -24,3 +24,6 @@ results:  ## make results CHAPTER=03 PROFILE=tiny : the stored numbers of a chap
 
 pretrain:  ## train the two bundled models again
 	@$(PYTHON) -m cfhelpers pretrain
+
+bench:  ## the Fisher diagonal and the penalty against their peers: takes about half an hour of a quiet machine
+	@$(PYTHON) -m cfhelpers bench

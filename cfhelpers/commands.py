@@ -21,6 +21,7 @@ _EXTRAS = {
     "pretrain": ("lab",),
     "build": ("lab", "teacher"),
     "test": ("lab", "test"),
+    "bench": ("lab", "test", "benchmark"),
 }
 
 
@@ -71,6 +72,8 @@ def _parser() -> argparse.ArgumentParser:
     results.add_argument("--profile", default="tiny", **profile)
     pretrain = add("pretrain", _pretrain, "train the bundled tiny models again")
     pretrain.add_argument("which", nargs="?", choices=("causal", "encoder"), help="one of the two; both, if not given")
+    bench = add("bench", _bench, "measure the Fisher diagonal and the penalty against their peers")
+    bench.add_argument("--threads", type=int, default=1, help="CPU threads; the committed results have 1")
     return parser
 
 
@@ -148,6 +151,14 @@ def _results(options: argparse.Namespace, root: Path) -> int:
         return 1
     print(f"Wrote {regenerate(options.chapter, profile=options.profile)}")
     update_readme(root / "README.md")
+    return 0
+
+
+def _bench(options: argparse.Namespace, root: Path) -> int:
+    for name in ("fisher", "penalty"):
+        command = [sys.executable, "-m", f"tests.benchmarks.{name}", "--threads", str(options.threads)]
+        if subprocess.run(command, cwd=root, check=False).returncode != 0:
+            return 1
     return 0
 
 

@@ -82,6 +82,6 @@ EXPERIMENTS: tuple[Experiment, ...] = (
             },
         },
         measure_generality,
-        {"tiny": (3e-4, 1e-3, 3e-3)},
+        {"tiny": (1.5e-4, 5e-4, 1.5e-3)},
     ),
 )

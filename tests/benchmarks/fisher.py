@@ -29,7 +29,7 @@ FLOOR = "forward + backward"
 def main(arguments: list[str] | None = None) -> None:
     """Measure the chosen workloads, or one method's memory where asked for by the parent process."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("workloads", nargs="*", default=["a", "b", "c"], help="a, b, c or tiny")
+    parser.add_argument("workloads", nargs="*", default=["a", "b", "c"], help="a, b, c, smollm2 or tiny")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--output", type=Path, default=measure.RESULTS / "fisher.json")

@@ -24,7 +24,7 @@ STEP = "training step"
 def main(arguments: list[str] | None = None) -> None:
     """Measure the chosen workloads and write JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("workloads", nargs="*", default=["a", "b"], help="a, b, c or tiny")
+    parser.add_argument("workloads", nargs="*", default=["a", "b"], help="a, b, c, smollm2 or tiny")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--output", type=Path, default=measure.RESULTS / "penalty.json")

@@ -89,6 +89,18 @@ def workload_c() -> Workload:
     return Workload("c", "RoBERTa 6 x 384 classifier, 64 examples of 8-64 tokens", model, batches)
 
 
+def workload_smollm2() -> Workload:
+    """A real model, where its wheel is installed."""
+    from cfhelpers.models import load_model
+
+    model, generator = load_model("dialogpt", "laptop").model, torch.Generator().manual_seed(1)
+    batches = []
+    for mask in _masks(8, 32, 64, 8):
+        ids = torch.randint(3, model.config.vocab_size, mask.shape, generator=generator)
+        batches.append({"input_ids": ids, "attention_mask": mask, "labels": ids.where(mask.bool(), -100)})
+    return Workload("smollm2", "SmolLM2-135M (Llama architecture), 8 examples of 32-64 tokens", model, batches)
+
+
 def workload_tiny() -> Workload:
     """Only to try the benchmark itself."""
     sizes = {"vocab_size": 61, "n_positions": 32, "n_embd": 16, "n_layer": 1, "n_head": 2}
@@ -99,5 +111,6 @@ WORKLOADS: dict[str, Callable[[], Workload]] = {
     "a": workload_a,
     "b": workload_b,
     "c": workload_c,
+    "smollm2": workload_smollm2,
     "tiny": workload_tiny,
 }
