@@ -21,7 +21,7 @@ class Plan:
 
 
 PLANS = {
-    ("tiny", "dialogue"): Plan(100, 16, 5e-4),
+    ("tiny", "dialogue"): Plan(30, 16, 5e-4),
     ("tiny", "text"): Plan(120, 16, 1e-3),
     ("tiny", "classification"): Plan(300, 16, 1e-3),
     ("laptop", "dialogue"): Plan(45, 8, 3e-4, curve_points=3),

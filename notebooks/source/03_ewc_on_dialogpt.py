@@ -265,7 +265,8 @@ def drawn_labels(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> dict
 
 few = list(taught.tasks[0].batches("train", 16))[:2]
 taught.model.eval()
-for name, batches in {"of the data": few, "drawn": [drawn_labels(taught.model, batch) for batch in few]}.items():
+drawn = [drawn_labels(taught.model, batch) for batch in few for _ in range(8)]
+for name, batches in {"of the data": few, "drawn": drawn}.items():
     values = torch.cat([tensor.flatten() for tensor in fisher(taught.model, batches).values()])
     print(f"labels {name:<12} mean importance {values.mean():.2e}, largest {values.max():.2e}")
 
