@@ -61,7 +61,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         ("sst2", "mnli"),
         (Naive(), Joint()),
         measure=measure_probes,
-        learning_rates={"tiny": (3e-4, 1e-3, 3e-3), "laptop": (3e-5, 1e-4, 3e-4)},
+        learning_rates={"tiny": (3e-4, 1e-3, 3e-3), "laptop": (1e-4, 3e-4, 1e-3)},
     ),
     Experiment("01", "domain change", "bert", ("imdb", "yelp"), (Naive(), Joint()), measure=measure_probes),
     Experiment(

@@ -26,7 +26,7 @@ PLANS = {
     ("tiny", "classification"): Plan(300, 16, 1e-3),
     ("laptop", "dialogue"): Plan(45, 8, 3e-4, curve_points=3),
     ("laptop", "text"): Plan(60, 4, 1e-4, curve_points=3),
-    ("laptop", "classification"): Plan(80, 16, 1e-4, curve_points=4),
+    ("laptop", "classification"): Plan(40, 16, 3e-4, curve_points=4),
     ("full", "dialogue"): Plan(300, 16, 5e-5),
     ("full", "text"): Plan(500, 16, 5e-5),
     ("full", "classification"): Plan(1000, 16, 3e-5),
