@@ -72,7 +72,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         (Naive(), Joint()),
         {
             "tiny": {
-                "ewc": [EWC(strength) for strength in (1e2, 1e3, 1e4, 1e5, 1e6)],
+                "ewc": [EWC(strength, variant="sample") for strength in (3e2, 1e3, 3e3, 1e4, 3e4)],
                 "l2sp": [L2SP(strength) for strength in (1e-3, 1e-2, 0.1, 1.0, 10.0)],
                 "replay": [Replay(16, share=share) for share in (0.1, 0.25, 0.5, 0.75, 0.9)],
             },
