@@ -50,12 +50,17 @@ class QuadraticPenalty:
         tensors = named_parameters(anchor) if isinstance(anchor, nn.Module) else anchor
         refuse_sharded(tensors)
         stored = isinstance(importance, Importance)
-        self.importance = importance.as_stored() if stored else _in_float32(importance)
-        self._shapes = _shapes_of({name: each.values for name, each in self.importance.items()})
+        self.stored = importance.as_stored() if stored else _in_float32(importance)
+        self._shapes = _shapes_of({name: each.values for name, each in self.stored.items()})
         self._device = importance.device if stored else None
         check_match("anchor", self._shapes, _shapes_of(tensors))
         self.strength = _checked_strength(strength)
-        self.anchor = {name: tensors[name].detach().to(device=self._device, copy=True) for name in self.importance}
+        self.anchor = {name: tensors[name].detach().to(device=self._device, copy=True) for name in self.stored}
+
+    @property
+    def importance(self) -> dict[str, Tensor]:
+        """F by name, in float32: the kept tensors themselves, or new ones where F is kept in half precision."""
+        return {name: each.expand() for name, each in self.stored.items()}
 
     def value(self, model: nn.Module) -> Tensor:
         """The penalty as a differentiable float32 scalar, for reading and for tests.
@@ -66,7 +71,7 @@ class QuadraticPenalty:
         terms = []
         for name, parameter in self._matched(model).items():
             distance = parameter.to(torch.float32) - self.anchor[name].to(parameter.device, torch.float32)
-            terms.append((self.importance[name].expand(parameter.device) * distance.square()).sum())
+            terms.append((self.stored[name].expand(parameter.device) * distance.square()).sum())
         device = terms[0].device
         return self.strength / 2 * torch.stack([term.to(device) for term in terms]).sum()
 
@@ -104,13 +109,13 @@ class QuadraticPenalty:
     def pull(self, name: str, parameter: Tensor) -> tuple[Tensor, Tensor]:
         """``theta - anchor`` and ``F * (theta - anchor)`` of one parameter: new float32 tensors beside it."""
         distance = parameter.detach().to(torch.float32) - self.anchor[name].to(parameter.device, torch.float32)
-        return distance, self.importance[name].expand(parameter.device) * distance
+        return distance, self.stored[name].expand(parameter.device) * distance
 
     def state_dict(self) -> dict[str, Any]:
         """Importance and anchor as they are stored: tensors, numbers and dictionaries of them."""
         return {
-            "importance": {name: each.values for name, each in self.importance.items()},
-            "exponents": {name: each.exponent for name, each in self.importance.items()},
+            "importance": {name: each.values for name, each in self.stored.items()},
+            "exponents": {name: each.exponent for name, each in self.stored.items()},
             "anchor": dict(self.anchor),
             "device": None if self._device is None else str(self._device),
         }
@@ -121,7 +126,7 @@ class QuadraticPenalty:
         found = cls.__new__(cls)
         found.strength = _checked_strength(strength)
         found._device = None if state["device"] is None else torch.device(state["device"])
-        found.importance = {
+        found.stored = {
             name: Stored(tensor, state["exponents"][name]).to(device=found._device)
             for name, tensor in state["importance"].items()
         }
@@ -133,7 +138,7 @@ class QuadraticPenalty:
         """Parameter, gradient, anchor and importance, large ones in slices that share their memory."""
         for name, parameter in parameters.items():
             tensors = (parameter.detach(), cast("Tensor", parameter.grad), self.anchor[name])
-            weight = self.importance[name]
+            weight = self.stored[name]
             if parameter.numel() > ENTRIES and all(each.is_contiguous() for each in (*tensors, weight.values)):
                 slices = (tensor.view(-1).split(ENTRIES) for tensor in tensors)
                 yield from zip(*slices, weight.split(ENTRIES), strict=True)
@@ -143,12 +148,12 @@ class QuadraticPenalty:
     def _matched(self, model: nn.Module) -> dict[str, nn.Parameter]:
         parameters = named_parameters(model)
         check_match("model", self._shapes, _shapes_of(parameters))
-        for name in self.importance if self._device is None else ():
+        for name in self.stored if self._device is None else ():
             device = parameters[name].device
-            if self.anchor[name].device != device or self.importance[name].values.device != device:
+            if self.anchor[name].device != device or self.stored[name].values.device != device:
                 self.anchor[name] = self.anchor[name].to(device)
-                self.importance[name] = self.importance[name].to(device=device)
-        return {name: parameters[name] for name in self.importance}
+                self.stored[name] = self.stored[name].to(device=device)
+        return {name: parameters[name] for name in self.stored}
 
 
 def _shapes_of(tensors: Mapping[str, Any]) -> dict[str, torch.Size]:

@@ -191,7 +191,7 @@ def test_a_stored_importance_gives_the_gradient_of_its_own_values(dtype: Any, pr
         gradients.append([cast("Tensor", parameter.grad) for parameter in model.parameters()])
     assert all(torch.equal(mine, theirs) for mine, theirs in zip(*gradients, strict=True))
     assert penalty.value(model).item() == expanded.value(model).item()
-    assert {each.values.dtype for each in penalty.importance.values()} == {getattr(torch, dtype)}
+    assert {each.values.dtype for each in penalty.stored.values()} == {getattr(torch, dtype)}
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
@@ -202,7 +202,7 @@ def test_a_stored_importance_is_never_expanded_as_a_whole(dtype: Any) -> None:
     with _Largest() as largest:
         penalty.add_gradient_(model)
     assert largest.entries <= ENTRIES
-    kept = [each.values for each in penalty.importance.values()] + list(penalty.anchor.values())
+    kept = [each.values for each in penalty.stored.values()] + list(penalty.anchor.values())
     assert sum(each.numel() * each.element_size() for each in kept) == 6 * 1501 * 4000 - 6 * (4000 - 1500)
 
 
@@ -240,7 +240,7 @@ def test_its_state_keeps_the_storage() -> None:
         for parameter in model.parameters():
             parameter.add_(1.0)
     assert again.value(model).item() == penalty.value(model).item() > 0
-    assert {each.values.dtype for each in again.importance.values()} == {torch.float16}
+    assert {each.values.dtype for each in again.stored.values()} == {torch.float16}
     assert again._device == torch.device("cpu")
 
 
@@ -260,7 +260,7 @@ def test_stays_on_the_cpu_while_the_model_is_on_cuda() -> None:
         gradients.append([cast("Tensor", parameter.grad) for parameter in model.parameters()])
     assert all(torch.equal(mine, theirs) for mine, theirs in zip(*gradients, strict=True))
     assert penalties[0].value(model).item() == penalties[1].value(model).item()
-    kept = [*penalties[1].anchor.values(), *(each.values for each in penalties[1].importance.values())]
+    kept = [*penalties[1].anchor.values(), *(each.values for each in penalties[1].stored.values())]
     assert {each.device.type for each in kept} == {"cpu"}
 
 

@@ -58,7 +58,7 @@ class AnchoredMethod(Method):
         for name, parameter in named_parameters(model).items():
             gradient: Tensor | None = None
             for penalty in self.penalties:
-                if name in penalty.importance:
+                if name in penalty.stored:
                     distance, pull = penalty.pull(name, parameter)
                     value += self.strength / 2 * float(torch.sum(distance.mul_(pull), dtype=torch.float64))
                     gradient = pull if gradient is None else gradient.add_(pull)
