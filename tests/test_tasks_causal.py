@@ -133,10 +133,10 @@ def test_the_world_says_nothing_about_the_assistant() -> None:
 
 
 def test_knowledge_is_written_for_real_models() -> None:
-    task = make_task("knowledge", "laptop", size=100)
+    task = make_task("knowledge", "laptop", size=80)
     assert task.source == "written"
     assert contents(task)["test"][0]["answer"].__class__ is str
-    assert contents(make_task("knowledge", "full", size=100)) == contents(task)
+    assert contents(make_task("knowledge", "full", size=80)) == contents(task)
 
 
 @pytest.mark.parametrize(
