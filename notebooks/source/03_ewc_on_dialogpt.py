@@ -72,7 +72,7 @@ plt.show()
 
 # %%
 untouched, tokenizer = run.load("dialogpt").model, taught.tokenizer
-asked = [color[0], *persona.test.select(range(6, 64, 12))]
+asked = [color[0], *persona.test.select(range(6, len(persona.test), len(persona.test) // 5))]
 questions = [row["question"] for row in asked]
 answers = {
     name: answer_questions(model, tokenizer, questions)
