@@ -6,18 +6,16 @@ Everything that is squared here can be had as an absolute value instead (``power
 from __future__ import annotations
 
 import bisect
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from cfhelpers.fisher.contributions import Contribution, Outer, Rows, Vector
 from cfhelpers.fisher.objective import Power
+from cfhelpers.fisher.spans import Spans
 
-TILE_ENTRIES = 3 << 18  # 3 MB of float32: one tile of the product and one of the sum stay in a core's cache
+TILE_ENTRIES = 3 << 16  # 0.75 MB of float32: one tile of the product and one of the sum stay in a core's cache
 BATCHED_ENTRIES = 1 << 26  # on an accelerator the tile holds all examples, to launch few kernels
-
-Spans = Sequence[tuple[int, int]]
 
 
 def raised_(gradients: Tensor, power: Power) -> Tensor:
@@ -39,13 +37,14 @@ def add_raised_outer_(
     """
     left, right = outer.left.to(total.dtype), outer.right.to(total.dtype)
     examples, tokens, _ = left.shape
-    if tokens == 1 and kept is None:
+    spans = spans or [(0, tokens)] * examples
+    if kept is None and all(stop - start <= 1 for start, stop in spans):
         # One token's gradient is a product of two numbers, so each can be raised by itself.
-        total.addmm_(raised_(left[:, 0].clone(), power).T, raised_(right[:, 0].clone(), power))
+        rows = torch.arange(examples), torch.tensor([start for start, _ in spans])
+        total.addmm_(raised_(left[rows], power).T, raised_(right[rows], power))
     elif total.is_cuda and kept is None:
         _add_in_batches_(total, left, right, power)
     else:
-        spans = spans or [(0, tokens)] * examples
         lefts = [left[b, start:stop].T for b, (start, stop) in enumerate(spans)]
         rights = [right[b, start:stop] for b, (start, stop) in enumerate(spans)]
         _add_in_tiles_(total, lefts, rights, power, kept)
@@ -172,7 +171,7 @@ class ParameterSum:
         if self.kept is not None:
             self.kept.finish(self.power)
         if vectors:
-            together = torch.stack(vectors).sum(0).to(self.total.dtype)
+            together = (vectors[0].clone() if len(vectors) == 1 else torch.stack(vectors).sum(0)).to(self.total.dtype)
             self.total.add_(raised_(together, self.power).sum(0).view_as(self.total))
         self.restart()
 
