@@ -83,8 +83,8 @@ class Averaging(nn.Module):
 
 
 def _unusual() -> Iterator[tuple[str, nn.Module, dict[str, Tensor]]]:
-    (batch,) = batches_for("gpt2", (4,))
-    classes, (mask, width) = batches_for("bert", (4,))[0], (batch["attention_mask"], batch["input_ids"].shape[1])
+    batch, classes = (wide(batches_for(kind, (4,))[0], 3) for kind in ("gpt2", "bert"))
+    mask, width = batch["attention_mask"], batch["input_ids"].shape[1]
     yield "a model that sees padding", Averaging(), classes
     flipped = {name: value.flip(1) for name, value in batch.items()}
     yield "padding on the left", causal_model("llama"), flipped
