@@ -130,7 +130,7 @@ def opacus(workload: Workload) -> Squares:
     """Opacus' GradSampleModule, given ``[B, T]`` position ids (without them its position embeddings are wrong)."""
     from opacus import GradSampleModule
 
-    model = GradSampleModule(workload.model, strict=False)
+    model = GradSampleModule(workload.model, strict=False, loss_reduction="sum")
     for module in workload.model.modules():
         # It watches layers in training mode only; dropout, which has no parameters, stays off.
         module.training = any(True for _ in module.parameters(recurse=False))
