@@ -99,8 +99,8 @@ class TwoEndings:
         Args:
             model: A causal language model.
             share: Of the first ending: one number, or one for each sentence, shape ``[P]``.
-            steps: Optimizer steps of AdamW; the learning rate falls linearly to zero.
-            learning_rate: At the first step.
+            steps: Optimizer steps of AdamW; its learning rate rises for half of them, then falls.
+            learning_rate: In the middle.
             seed: Of the draws.
             batch_size: Sentences in one step.
 
@@ -112,14 +112,15 @@ class TwoEndings:
             raise ValueError(f"share must lie between 0 and 1 and steps be at least 1, got {share} and {steps}.")
         generator = torch.Generator().manual_seed(seed)
         optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=0.0)
-        schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, steps)
+        # Adam's first steps have their full length whatever the gradient: a few of them would overshoot any share.
+        slope = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 2 * min(step + 1, steps - step) / (steps + 1))
         for _ in range(steps):
             batch = self._draw(shares, batch_size, generator)
             device = next(model.parameters()).device
             model(**{name: tensor.to(device) for name, tensor in batch.items()}).loss.backward()
             optimizer.step()
             optimizer.zero_grad()
-            schedule.step()
+            slope.step()
 
     def _draw(self, shares: Tensor, count: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Draw sentences and their endings; only an ending is a target."""

@@ -54,6 +54,19 @@ def test_moving_a_control_redraws_what_belongs_to_it():
         assert shown(curve) == ("After 10 steps: first 89.0, second -1.0\\n", 1)
         assert shown(sweep) == ("λ = 1: kept 49.0, learned 91.0\\n", 1)
         """,
+        """
+        loop = widgets.feedback({"its own words": [[0.7, 0.9, 1.0], [0.7, 0.6, 0.5]]})
+        """,
+        """
+        text, figures = shown(loop)
+        assert text == "Predicted: from 70% to 96.7% after 2 updates at temperature 0.5\\n", text
+        assert figures == 1
+        loop.controls["temperature"].value = 1.0
+        loop.controls["share"].value = 0.25
+        """,
+        """
+        assert shown(loop)[0] == "Predicted: from 25% to 25.0% after 2 updates at temperature 1\\n"
+        """,
         # The chat hands its controls on to every model; what a model makes of them is test_evaluation's business.
         """
         def reply(model, tokenizer, questions, **settings):

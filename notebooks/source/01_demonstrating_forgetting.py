@@ -11,7 +11,8 @@
 #
 # Running all cells takes at most 1 minute in the profile `tiny`, 10 in `laptop`, 15 in `full`.
 #
-# Next: [3 · Elastic weight consolidation on DialoGPT](03_ewc_on_dialogpt.ipynb)
+# Previous: [0 · Start here](00_start_here.ipynb) · next:
+# [3 · Elastic weight consolidation on DialoGPT](03_ewc_on_dialogpt.ipynb)
 #
 # {{colab badge}}
 
