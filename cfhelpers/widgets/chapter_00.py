@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from cfhelpers import plots
 from cfhelpers.feedback import next_share
-from cfhelpers.widgets.explorer import Explorer
+from cfhelpers.widgets.explorer import LAYOUT, STYLE, Explorer
 
 
 def feedback(histories: Mapping[str, ArrayLike]) -> Explorer:
@@ -37,14 +37,11 @@ def feedback(histories: Mapping[str, ArrayLike]) -> Explorer:
         print(f"{temperature:g}")
         plt.show()
 
+    common = {"continuous_update": False, "style": STYLE, "layout": LAYOUT}
     return Explorer(
         draw,
         {
-            "share": ipywidgets.FloatSlider(
-                0.7, min=0.0, max=1.0, step=0.05, description="first share", continuous_update=False
-            ),
-            "temperature": ipywidgets.FloatSlider(
-                0.5, min=0.1, max=2.0, step=0.1, description="temperature", continuous_update=False
-            ),
+            "share": ipywidgets.FloatSlider(0.7, min=0.0, max=1.0, step=0.05, description="first share", **common),
+            "temperature": ipywidgets.FloatSlider(0.5, min=0.1, max=2.0, step=0.1, description="temperature", **common),
         },
     )

@@ -7,6 +7,10 @@ from typing import Any
 
 import ipywidgets
 
+# Wide enough for the longest description; all controls of a widget begin at one place.
+STYLE = {"description_width": "7em"}
+LAYOUT = {"width": "30em"}
+
 
 class Explorer(ipywidgets.VBox):
     """Controls, and what a function makes of their values.
