@@ -4,6 +4,8 @@ A browser is large, so this is no part of ``make test``: it needs ``pip install 
 and is skipped without them.
 """
 
+import base64
+import io
 import os
 import re
 import shutil
@@ -16,12 +18,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 MINUTE = 60_000  # Playwright counts in milliseconds
+KERNEL = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status"
 
 playwright = pytest.importorskip("playwright.sync_api", reason='needs pip install "cfhelpers[browser]"')
 pytest.importorskip("jupyterlab", reason='needs pip install "cfhelpers[lab]"')
@@ -88,8 +93,8 @@ def browser() -> Iterator[Any]:
 def run_all(page: Any, lab: str, path: Path) -> None:
     """Open a notebook, run it from the top and wait until its kernel rests."""
     page.goto(f"{lab}/lab/tree/{path.name}?reset")
-    panel = "window.jupyterapp?.shell.currentWidget"
-    page.wait_for_function(f"{panel}?.sessionContext?.session?.kernel?.status === 'idle'", timeout=2 * MINUTE)
+    panel = "window.jupyterapp.shell.currentWidget"
+    page.wait_for_function(f"{KERNEL} === 'idle'", timeout=2 * MINUTE)
     page.evaluate(f"{panel}.content.widgets.forEach(cell => cell.model.type === 'code' && cell.model.clearExecution())")
     page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
     # Idle alone is true before the first cell starts as well: the last code cell has to have its number.
@@ -123,8 +128,19 @@ def explorers(page: Any, path: Path) -> Iterator[Any]:
 def shown(widget: Any) -> tuple[str, list[str]]:
     """Return what a widget's output shows: its text and its figures."""
     output = widget.locator(".widget-output")
-    figures = output.locator("img").all()
-    return output.inner_text(), [figure.get_attribute("src") for figure in figures]
+    return output.inner_text(), [figure.get_attribute("src") for figure in output.locator("img").all()]
+
+
+def assert_sound(output: tuple[str, list[str]]) -> None:
+    """Fail if a widget shows an error, or a figure with nothing on it."""
+    text, figures = output
+    assert "Traceback" not in text, text
+    for figure in figures:
+        image = Image.open(io.BytesIO(base64.b64decode(figure.partition(",")[2])))
+        on_white = Image.new("RGBA", image.size, "white")
+        on_white.alpha_composite(image.convert("RGBA"))
+        shades = np.asarray(on_white.convert("L"))
+        assert (shades < 60).sum() > 1000, "a figure lacks its axes and labels"
 
 
 def move(page: Any, control: Any) -> None:
@@ -140,13 +156,14 @@ def move(page: Any, control: Any) -> None:
 
 
 def settle(page: Any, widget: Any, before: tuple[str, list[str]]) -> tuple[str, list[str]]:
-    """Wait until a widget shows something else than before, and no longer changes."""
+    """Wait until a widget shows something else than before, its kernel rests and the page no longer changes."""
     for _ in range(60):
         page.wait_for_timeout(500)
+        page.wait_for_function(f"{KERNEL} === 'idle'", timeout=MINUTE)
         now = shown(widget)
         if now != before and (now[0] or now[1]):
-            page.wait_for_timeout(1500)  # the text of a widget comes before its figure
-            if shown(widget) == now:
+            page.wait_for_timeout(1000)  # what the kernel has sent is drawn a little later
+            if shown(widget) == now and page.evaluate(f"{KERNEL} === 'idle'"):
                 return now
     raise AssertionError(f"a widget shows nothing else than before: {before[0] or 'nothing'}")
 
@@ -160,10 +177,10 @@ def test_a_notebook_runs_in_a_browser_and_its_widgets_answer(path: Path, lab: st
     pictures = Path(os.environ.get("CF_SCREENSHOTS", tmp_path))
     for number, widget in enumerate(explorers(page, path)):
         before = settle(page, widget, ("", []))
+        assert_sound(before)
         for control in widget.locator("[role=slider], input[type=text]").all():
             move(page, control)
-        after = settle(page, widget, before)
-        assert "Traceback" not in after[0], after[0]
+        assert_sound(settle(page, widget, before))
         page.screenshot(path=pictures / f"{path.stem}-{number}.png")
     assert complaints == []
     page.close()

@@ -93,6 +93,36 @@ def test_moving_a_control_redraws_what_belongs_to_it():
     )
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:jupyter_client", "ignore::DeprecationWarning:zmq")
+def test_a_message_in_another_thread_leaves_a_figure_to_the_one_that_draws_it():
+    run(
+        """
+        import ipywidgets
+        import matplotlib.pyplot as plt
+        from matplotlib_inline.backend_inline import flush_figures
+        from threading import Thread
+
+        def draw(end):
+            plt.plot([0, end])
+            other = Thread(target=flush_figures)  # what follows every message of a widget
+            other.start()
+            other.join()
+            assert plt.get_fignums(), "the figure was drawn and closed by somebody else"
+            plt.show()
+
+        explorer = widgets.Explorer(draw, {"end": ipywidgets.IntSlider(1)})
+        """,
+        """
+        assert shown(explorer)[1] == 1
+        explorer.controls["end"].value = 2
+        """,
+        """
+        assert shown(explorer)[1] == 1
+        assert plt.isinteractive()
+        """,
+    )
+
+
 def test_only_what_the_oldest_supported_ipywidgets_has():
     sources = Path(inspect.getfile(widgets)).parent.glob("*.py")
     used = {name for source in sources for name in re.findall(r"ipywidgets\.(\w+)", source.read_text())}
