@@ -1,8 +1,9 @@
-"""A model with two weights, where everything that elastic weight consolidation does can be drawn and solved on paper."""
+"""Two weights and two tasks: everything that elastic weight consolidation does, drawn and solved on paper."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -81,14 +82,15 @@ def ewc_solution(old: TwoWeightTask, new: TwoWeightTask, strength: float, *, dia
     return torch.linalg.solve(new.fisher + strength * importance, new.fisher @ target + strength * importance @ anchor)
 
 
-def train_with_ewc(old: TwoWeightTask, new: TwoWeightTask, strength: float, *, steps: int = 2000) -> Tensor:
+def train_with_ewc(old: TwoWeightTask, new: TwoWeightTask, strength: float, *, most_steps: int = 20_000) -> Tensor:
     """Learn the new task by gradient descent with the library's penalty; the weights begin at the anchor.
 
     Args:
         old: Already learned: its optimum is the anchor.
         new: Is being learned.
         strength: λ ≥ 0.
-        steps: Of gradient descent, each as long as the steepest direction allows.
+        most_steps: Of gradient descent, each as long as the steepest direction allows; it ends sooner where the
+            gradient is almost zero.
 
     Returns:
         The two weights ``[2]`` at the end, float64.
@@ -97,9 +99,11 @@ def train_with_ewc(old: TwoWeightTask, new: TwoWeightTask, strength: float, *, s
     penalty = QuadraticPenalty({WEIGHT: torch.diag(old.fisher)}, model, strength)
     steepest = torch.linalg.eigvalsh(new.fisher + strength * torch.diag(torch.diag(old.fisher)))[-1]
     optimizer = torch.optim.SGD(model.parameters(), lr=1 / float(steepest))
-    for _ in range(steps):
+    for _ in range(most_steps):
         optimizer.zero_grad()
         new.loss(model.weight).backward()
         penalty.add_gradient_(model)
+        if float(torch.linalg.vector_norm(cast("Tensor", model.weight.grad))) < 1e-7 * float(steepest):
+            break
         optimizer.step()
     return model.weight.detach()

@@ -31,9 +31,9 @@ def kind_of(name: str) -> str:
 
 
 def layer_of(name: str) -> str:
-    """Return the layer that a parameter's name speaks of: a number, "embeddings", or "end" for what comes after."""
+    """Return the layer that a parameter's name speaks of: "layer 0" and so on, "embeddings", or "end" for what comes after."""
     if found := re.search(r"\.(?:h|layer|layers)\.(\d+)\.", name):
-        return found.group(1)
+        return f"layer {found.group(1)}"
     return "embeddings" if "embedding" in kind_of(name) or "embeddings" in name else "end"
 
 
@@ -73,7 +73,7 @@ def importance_shares(
     places = np.arange(len(found))
     for number, label in enumerate(("of the importance", "of the parameters")):
         values = [100 * each[number] for each in found.values()]
-        ax.barh(places + 0.2 - 0.4 * number, values, 0.38, color=COLOURS[number], hatch=("", "//")[number], label=label)
+        ax.barh(places - 0.2 + 0.4 * number, values, 0.38, color=COLOURS[number], hatch=("", "//")[number], label=label)
     ax.set_yticks(places, list(found))
     ax.invert_yaxis()
     ax.set_xlabel("share (%)")

@@ -26,7 +26,7 @@ def two_bowls(old: TwoWeightTask, new: TwoWeightTask, strength: float | None = N
         strength: Mark the solution for this λ.
         ax: Where to draw.
     """
-    ax = new_axes(ax, width=4.8, height=4.2)
+    ax = new_axes(ax, width=7.2, height=3.8)
     points = np.array([old.optimum, new.optimum])
     low, high = points.min(0) - 1.6, points.max(0) + 1.6
     grid = np.meshgrid(np.linspace(low[0], high[0], 120), np.linspace(low[1], high[1], 120))
