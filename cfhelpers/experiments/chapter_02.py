@@ -20,7 +20,7 @@ EXPERIMENTS = (
                 "l2sp": [L2SP(strength) for strength in (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)],
             },
         },
-        curves=("ewc sample", "ewc empirical", "ewc batched", "l2sp"),
+        curves=("ewc sample", "ewc empirical", "ewc batched"),
     ),
     Experiment(
         "02",

@@ -476,8 +476,8 @@ Markdown(
 
 # %% [markdown]
 # **When it should help.** When the importance is spread unevenly *and* the new task can do its work with weights that
-# the old one does not need. Where both want the same weights no diagonal helps. Where every weight matters a little, the
-# sum of many small movements does the damage, and L2 stops those as well.
+# the old one does not need. Where both want the same weights no diagonal helps. Where every weight matters a little,
+# the sum of many small movements does the damage, and L2 stops those as well.
 #
 # **What it does not show.** Longer sequences of tasks, where the anchors pile up (chapter 4 has three domains).
 
@@ -501,9 +501,9 @@ for batch in few:
     counts += torch.bincount(batch["input_ids"][batch["attention_mask"] == 1], minlength=len(rows))
 cf.plots.importance_by_token(rows, counts)
 plt.show()
-unseen = float(rows[counts == 0].sum() / rows.sum())
+seen, unseen = counts > 0, float(rows[counts == 0].sum() / rows.sum())
 Markdown(
-    f"Rank correlation of importance and frequency: {spearmanr(counts[counts > 0], rows.mean(1)[counts > 0]).statistic:.2f}. "
+    f"Rank correlation of importance and frequency: {spearmanr(counts[seen], rows.mean(1)[seen]).statistic:.2f}. "
     f"{int((counts == 0).sum())} of {len(rows)} tokens never occur in these dialogues. Their rows hold {unseen:.1%} of "
     "the importance: it is not zero, because the same matrix is the output head, which has to *not* say them."
 )
@@ -620,7 +620,7 @@ class Digits(torch.nn.Module):
 
 
 def shuffled_digits(seed: int, tasks: int = 3) -> list[tuple]:
-    """Return, for each task, train pixels, train labels, test pixels, test labels; every task shuffles the pixels anew."""
+    """Return each task's train pixels, train labels, test pixels and test labels; each shuffles the pixels anew."""
     from sklearn.datasets import load_digits
 
     pixels, labels = (torch.tensor(each) for each in load_digits(return_X_y=True))
