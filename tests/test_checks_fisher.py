@@ -228,7 +228,7 @@ def each_of(change):
     [
         (one_label(lambda p: int(torch.multinomial(p, 1))), "differ from one run to the next.*“sample”"),
         (one_label(lambda p: int(np.random.choice(len(p)))), "differ from one run to the next"),
-        (expected_gradient_squared, "squared the expected gradient"),
+        (expected_gradient_squared, "zero everywhere, but for rounding. Was the expected gradient squared"),
         (one_label(lambda p: int(p.argmax())), "only the most probable class was used"),
         (one_label(lambda p: 0), "is right"),
         (one_label(lambda p: int(p.argmin())), "is right"),
@@ -243,7 +243,8 @@ def each_of(change):
         (exact_through_the_graph_twice, "Run the forward pass anew"),
         (each_of(lambda x: -x), "negative entries"),
         (each_of(lambda x: x * torch.nan), "is NaN"),
-        (each_of(torch.zeros_like), "is right|0 times"),
+        (each_of(torch.zeros_like), "zero everywhere"),
+        (lambda model, inputs: {}, "lacks 'first.weight'; it has nothing"),
         (each_of(torch.sum), r"has shape \(\), but must have"),
         (each_of(lambda x: 4 * x), "4 times what it should be, everywhere"),
         (each_of(torch.sqrt), "is right"),
@@ -301,7 +302,6 @@ def strength_by(size):
     ("answer", "message"),
     [
         (lambda *a: None, "the strength is None"),
-        (strength_with(str), "the strength is|one number"),
         (strength_with(lambda x: [x, x]), r"has shape \(2,\)"),
         (strength_with(lambda x: {"strength": x}), "not a value of type dict"),
         (strength_with(lambda x: x * float("nan")), "is NaN"),

@@ -83,4 +83,12 @@ def test_moving_a_control_redraws_what_belongs_to_it():
 def test_only_what_the_oldest_supported_ipywidgets_has():
     sources = Path(inspect.getfile(widgets)).parent.glob("*.py")
     used = {name for source in sources for name in re.findall(r"ipywidgets\.(\w+)", source.read_text())}
-    assert used == {"VBox", "interactive_output", "SelectionSlider", "Text", "FloatSlider", "IntSlider"}
+    assert used == {
+        "VBox",
+        "interactive_output",
+        "SelectionSlider",
+        "Text",
+        "FloatSlider",
+        "FloatLogSlider",
+        "IntSlider",
+    }

@@ -47,10 +47,10 @@ def _examine(answer: Callable[..., Any]) -> Numbers:
             "the numbers differ from one run to the next. Drawing labels from the model estimates the Fisher (the "
             "variant “sample”); exact goes through every class and weights it with its probability."
         )
-    if 0 < max((float(np.abs(array).max()) for array in numbers.values()), default=0.0) < 1e-9:
+    if numbers and max(float(np.abs(array).max()) for array in numbers.values()) < 1e-9:
         raise CheckFailed(
-            "your Fisher is zero but for rounding: you squared the expected gradient. The expectation of ∂ log p is "
-            "zero whatever the weights do: square each class's gradient, then take the expectation."
+            "your Fisher is zero everywhere, but for rounding. Was the expected gradient squared? The expectation of "
+            "∂ log p is zero whatever the weights do: square each class's gradient, then take the expectation."
         )
     return numbers
 
