@@ -88,7 +88,7 @@ NAMES = {
         ("body.encoder.layer.0.attention.self.value.bias", "layer 0", "attention"),
         ("body.encoder.layer.0.output.dense.weight", "layer 0", "feed-forward"),
         ("body.encoder.layer.0.output.LayerNorm.weight", "layer 0", "normalisation"),
-        ("heads.sst2.weight", "end", "head, other"),
+        ("heads.sst2.out_proj.weight", "end", "head, other"),
     ],
 }
 
