@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -53,9 +54,9 @@ def load(chapter: str, *, profile: str | None = None, experiment: str | None = N
 
 
 def chosen(records: Sequence[Record]) -> dict[str, Record]:
-    """Return the record of each method whose setting was chosen on validation data with seeds that are not reported."""
+    """Return the record of each sweep's setting that was chosen on validation data with seeds that are not reported."""
     reported = (record for record in records if record.extra["stage"] == "report" and record.extra["chosen"])
-    return {record.method["name"]: record for record in reported}
+    return {record.extra["sweep"]: record for record in reported}
 
 
 def make_method(method: Mapping[str, Any]) -> Method:
@@ -146,8 +147,8 @@ def _run_experiment(run: Runtime, experiment: Experiment, unfinished: Path) -> l
     found = dict(zip(trials, _run_points(run, experiment, trials, unfinished), strict=True))
     best = {name: _best([point for point in trials if point.sweep == name], found) for name in sweeps}
 
-    # In tiny every strength of EWC and every rate is reported, for the curves; otherwise only the chosen setting is.
-    whole = {"ewc"} if run.profile == "tiny" else set()
+    # In tiny some sweeps and every rate are reported whole, for the curves; otherwise only the chosen setting is.
+    whole = experiment.curves if run.profile == "tiny" else ()
     shown = [point for point in trials if point.sweep in whole or point in best.values()]
     points = [Point("report", method, reported, plan) for method in experiment.plain]
     points += [replace(point, stage="report", seeds=reported) for point in shown]
@@ -159,10 +160,14 @@ def _run_experiment(run: Runtime, experiment: Experiment, unfinished: Path) -> l
     records = _run_points(run, experiment, points, unfinished)
     for point, record in zip(points, records, strict=True):
         is_best = point.stage == "report" and any(point.method is each.method for each in best.values())
-        record.extra |= {"experiment": experiment.name, "stage": point.stage, "chosen": is_best}
+        record.extra |= _labels(experiment, point, is_best)
     for point, record in found.items():
-        record.extra |= {"experiment": experiment.name, "stage": "selection", "chosen": point in best.values()}
+        record.extra |= _labels(experiment, point, point in best.values())
     return [*records, *found.values(), *rates]
+
+
+def _labels(experiment: Experiment, point: Point, chosen: bool) -> dict[str, Any]:
+    return {"experiment": experiment.name, "stage": point.stage, "sweep": point.sweep, "chosen": chosen}
 
 
 def _try_rates(run: Runtime, experiment: Experiment, plan: Plan, unfinished: Path) -> list[Record]:
@@ -172,8 +177,8 @@ def _try_rates(run: Runtime, experiment: Experiment, plan: Plan, unfinished: Pat
     points = [Point("rate selection", Naive(), SELECTION_SEEDS[run.profile], each) for each in plans]
     records = _run_points(run, experiment, points, unfinished)
     best = max(records, key=learning_speed, default=None)
-    for record in records:
-        record.extra |= {"experiment": experiment.name, "stage": "rate selection", "chosen": record is best}
+    for point, record in zip(points, records, strict=True):
+        record.extra |= _labels(experiment, point, record is best)
     if best is not None and best.plan != asdict(plan):
         print(f"Note: {best.plan['learning_rate']:g} teaches best, the plan has {plan.learning_rate:g}.")
     return records
@@ -182,13 +187,19 @@ def _try_rates(run: Runtime, experiment: Experiment, plan: Plan, unfinished: Pat
 def learning_speed(record: Record) -> float:
     """Mean validation score of each task along its own training: high for what is learned well, and soon.
 
-    What becomes of a task later does not count.
+    What becomes of a task later does not count. Of a perplexity, minus the logarithm.
     """
-    return float(np.mean([entry["score"] for entry in record.curves if _of_its_own(entry)]))
+    better = dict(zip(record.tasks, record.higher_is_better, strict=True))
+    scores = [_rising(each["score"], better[each["task"]]) for each in record.curves if _of_its_own(each)]
+    return float(np.mean(scores))
 
 
 def _of_its_own(entry: Mapping[str, Any]) -> bool:
     return entry["training"] == entry["task"] and not np.isnan(entry["score"])
+
+
+def _rising(score: float, higher_is_better: bool) -> float:
+    return score if higher_is_better else -math.log(score)
 
 
 def _best(points: Sequence[Point], found: Mapping[Point, Record]) -> Point:
@@ -196,9 +207,8 @@ def _best(points: Sequence[Point], found: Mapping[Point, Record]) -> Point:
 
     def score(point: Point) -> float:
         record = found[point]
-        values = np.array(record.selection)
-        values = np.where(record.higher_is_better, values, -np.log(np.where(record.higher_is_better, 1.0, values)))
-        return float(values.mean())
+        rows = [map(_rising, row, record.higher_is_better) for row in record.selection]
+        return float(np.mean([list(row) for row in rows]))
 
     best = max(points, key=score)
     if best in (points[0], points[-1]):

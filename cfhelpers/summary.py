@@ -13,7 +13,6 @@ from cfhelpers.records import Record
 from cfhelpers.results import load
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
-_HEADER = "| profile | method | {first}, just learned | {first}, after {second} | {second} | {extra}stored | training |"
 
 
 def update_readme(path: Path) -> None:
@@ -53,20 +52,26 @@ def results_tables() -> str:
 
 
 def _table(chapter: str, records: Sequence[Record]) -> str:
-    first, second = records[0].tasks
+    *earlier, last = records[0].tasks
     general = "knowledge" in records[0].extra
-    header = _HEADER.format(first=first, second=second, extra="general knowledge | " if general else "")
-    title = f"Chapter {chapter}, {first} and then {second} ({records[0].metrics[0]}, % of test questions"
-    lines = [f"{title}; mean ± 95 % interval over seeds):", "", header, "|---" * header.count(" | ") + "|---|"]
+    columns = ["profile", "method"]
+    columns += [column for task in earlier for column in (f"{task}, just learned", f"{task}, after {last}")]
+    columns += [last, *(["general knowledge"] if general else []), "stored", "training"]
+    percent = records[0].higher_is_better[0]
+    what = f"{records[0].metrics[0]}, {'% of test questions' if percent else 'test data, lower is better'}"
+    title = f"Chapter {chapter}, {' and then '.join([*earlier, last])} ({what}; mean ± 95 % interval over seeds):"
+    lines = [title, "", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    by_rate = any(each.extra["stage"] == "learning rate" for each in records)  # how much is forgotten hangs on it
     for record in records:
-        scores = [record.scores(first, after=first), record.scores(first), record.scores(second)]
+        scores = [values for task in earlier for values in (record.scores(task, after=task), record.scores(task))]
+        scores.append(record.scores(last))
         if general:
             scores.append(np.array(record.extra["knowledge"])[:, -1])
-        cells = [f"{mean_and_interval(100 * values):.1f}" for values in scores]
+        cells = [
+            f"{mean_and_interval(100 * each):.1f}" if percent else f"{mean_and_interval(each):.2f}" for each in scores
+        ]
         stored = f"{record.stored_bytes / 1e6:.1f} MB"
         cells += [stored if record.method["name"] != "joint" else "all data", f"{np.mean(record.seconds):.0f} s"]
-        label = record.label
-        if any(each.extra["stage"] == "learning rate" for each in records):
-            label += f", learning rate {record.plan['learning_rate']:g}"  # how much is forgotten hangs on it
+        label = record.label + (f", learning rate {record.plan['learning_rate']:g}" if by_rate else "")
         lines.append(f"| {record.profile} ({len(record.seeds)} seeds) | {label} | {' | '.join(cells)} |")
     return "\n".join([*lines, ""])

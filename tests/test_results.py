@@ -83,7 +83,10 @@ def test_a_rate_is_judged_by_how_each_task_is_learned_and_not_by_what_is_kept():
             ("b", 3, "a", 0.0), ("b", 3, "b", 0.6), ("b", 4, "b", 0.8),
         )
     ]  # fmt: skip
-    assert results.learning_speed(SimpleNamespace(curves=curves)) == pytest.approx((0.2 + 0.8 + 0.6 + 0.8) / 4)
+    record = SimpleNamespace(tasks=["a", "b"], curves=curves, higher_is_better=[True, True])
+    assert results.learning_speed(record) == pytest.approx((0.2 + 0.8 + 0.6 + 0.8) / 4)
+    record.higher_is_better = [True, False]  # a perplexity: small is good
+    assert results.learning_speed(record) == pytest.approx((0.2 + 0.8 - np.log(0.6) - np.log(0.8)) / 4)
 
 
 def test_every_stored_method_can_be_made_again():
@@ -125,7 +128,7 @@ def test_plans_have_the_rate_that_teaches_best_and_it_is_not_at_the_edge(profile
         assert [record.plan["learning_rate"] for record in tried] == list(experiment.learning_rates.get(profile, ()))
         for index, record in enumerate(tried):
             if record.extra["chosen"]:
-                kind = "dialogue" if record.role == "dialogpt" else "classification"
+                kind = {"dialogpt": "dialogue", "gpt2": "text"}.get(record.role, "classification")
                 assert record.plan == asdict(PLANS[profile, kind])
                 assert 0 < index < len(tried) - 1
 

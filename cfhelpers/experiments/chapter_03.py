@@ -1,0 +1,41 @@
+"""EWC on DialoGPT: a persona, then a workplace."""
+
+from __future__ import annotations
+
+from cfhelpers.evaluation import evaluate_task
+from cfhelpers.experiments.experiment import Experiment
+from cfhelpers.methods import EWC, L2SP, Joint, Naive, Replay
+from cfhelpers.tasks.encoding import encode_task
+from cfhelpers.training import Learned
+
+
+def measure_generality(learned: Learned) -> dict[str, float]:
+    """Return what is left of the rest: recall of general knowledge and perplexity of general dialogue."""
+    sizes = {"knowledge": None, "dialogue": 100}  # a quarter as many dialogues are tested, which a laptop can bear
+    tasks = {name: learned.run.tasks(name, size=size)[0] for name, size in sizes.items()}
+    encoded = {name: encode_task(task, learned.tokenizer) for name, task in tasks.items()}
+    return {name: evaluate_task(learned.model, task) for name, task in encoded.items()}
+
+
+EXPERIMENTS = (
+    Experiment(
+        "03",
+        "persona",
+        "dialogpt",
+        ("persona", "workplace"),
+        (Naive(), Joint()),
+        {
+            "tiny": {
+                "ewc": [EWC(strength, variant="sample") for strength in (3e2, 1e3, 3e3, 1e4, 3e4)],
+                "l2sp": [L2SP(strength) for strength in (1e-3, 1e-2, 0.1, 1.0, 10.0)],
+                "replay": [Replay(16, share=share) for share in (0.1, 0.25, 0.5, 0.75, 0.9)],
+            },
+            "laptop": {
+                "ewc": [EWC(strength, variant="sample") for strength in (1e4, 1e5, 1e6)],
+                "l2sp": [L2SP(strength) for strength in (0.01, 0.1, 1.0)],
+            },
+        },
+        measure_generality,
+        {"tiny": (1.5e-4, 5e-4, 1.5e-3)},
+    ),
+)
