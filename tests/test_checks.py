@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from cfhelpers import checks
-from cfhelpers.checks import CheckFailed, demonstrating, ewc, starting
+from cfhelpers.checks import CheckFailed, demonstrating, ewc, fisher, starting
 from cfhelpers.checks.exercise import Exercise
 
 EXERCISES = {
@@ -20,6 +20,9 @@ EXERCISES = {
         demonstrating.transfer_and_forgetting,
         demonstrating.old_task_accuracy,
         demonstrating.linear_probe,
+        fisher.rest,
+        fisher.exact_fisher,
+        fisher.matched_strength,
         ewc.dialogue_batch,
         ewc.fisher,
         ewc.penalty,

@@ -126,4 +126,12 @@ def test_a_message_in_another_thread_leaves_a_figure_to_the_one_that_draws_it():
 def test_only_what_the_oldest_supported_ipywidgets_has():
     sources = Path(inspect.getfile(widgets)).parent.glob("*.py")
     used = {name for source in sources for name in re.findall(r"ipywidgets\.(\w+)", source.read_text())}
-    assert used == {"VBox", "interactive_output", "SelectionSlider", "Text", "FloatSlider", "IntSlider"}
+    assert used == {
+        "VBox",
+        "interactive_output",
+        "SelectionSlider",
+        "Text",
+        "FloatSlider",
+        "FloatLogSlider",
+        "IntSlider",
+    }

@@ -7,11 +7,17 @@ tell apart; every series also has its own marker or line style.
 
 from cfhelpers.plots.comparisons import penalty_ratio, penalty_ratios, retention_against_learning, strength_sweep
 from cfhelpers.plots.feedback import shares_over_updates
+from cfhelpers.plots.importance import importance_by_token, importance_shares, kind_of, layer_of
 from cfhelpers.plots.one_record import learning_curves, loss_curves, result_matrix
 from cfhelpers.plots.parts import kept_and_learned, scores_at
+from cfhelpers.plots.two_weights import two_bowls
 
 __all__ = [
+    "importance_by_token",
+    "importance_shares",
     "kept_and_learned",
+    "kind_of",
+    "layer_of",
     "learning_curves",
     "loss_curves",
     "penalty_ratio",
@@ -21,4 +27,5 @@ __all__ = [
     "scores_at",
     "shares_over_updates",
     "strength_sweep",
+    "two_bowls",
 ]

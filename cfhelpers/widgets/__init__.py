@@ -7,7 +7,8 @@ and nowhere else.
 
 from cfhelpers.widgets.chapter_00 import feedback
 from cfhelpers.widgets.chapter_01 import training_steps
+from cfhelpers.widgets.chapter_02 import two_bowls
 from cfhelpers.widgets.chapter_03 import chat, strengths
 from cfhelpers.widgets.explorer import Explorer
 
-__all__ = ["Explorer", "chat", "feedback", "strengths", "training_steps"]
+__all__ = ["Explorer", "chat", "feedback", "strengths", "training_steps", "two_bowls"]
