@@ -24,6 +24,7 @@ from cfhelpers.methods import Method, Naive
 from cfhelpers.plans import PLANS, Plan
 from cfhelpers.records import Record, load_json, merge_seeds, save_json
 from cfhelpers.runtime import Runtime, start
+from cfhelpers.tasks import task_kind
 from cfhelpers.training import Learned, learn_once
 
 REPOSITORY = Path(__file__).parent.parent
@@ -139,7 +140,7 @@ def _slug(chapter: str) -> str:
 
 
 def _run_experiment(run: Runtime, experiment: Experiment, unfinished: Path) -> list[Record]:
-    plan = PLANS[run.profile, run.tasks(experiment.tasks[0])[0].kind]
+    plan = PLANS[run.profile, task_kind(experiment.tasks[0])]
     selection, reported = SELECTION_SEEDS[run.profile], REPORTED_SEEDS[run.profile]
     rates = _try_rates(run, experiment, plan, unfinished)
     sweeps = experiment.sweeps.get(run.profile, {})
