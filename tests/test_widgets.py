@@ -59,7 +59,7 @@ def test_moving_a_control_redraws_what_belongs_to_it():
         def reply(model, tokenizer, questions, **settings):
             return [f"{model} says {tokenizer} {questions} {settings}"]
 
-        widgets.answer_questions = reply
+        widgets.chapter_03.answer_questions = reply
         chat = widgets.chat({"naive": "n", "kept": "k"}, "t", question="Who?")
         """,
         """
@@ -81,6 +81,6 @@ def test_moving_a_control_redraws_what_belongs_to_it():
 
 
 def test_only_what_the_oldest_supported_ipywidgets_has():
-    source = Path(inspect.getfile(widgets)).read_text()
-    used = set(re.findall(r"ipywidgets\.(\w+)", source))
+    sources = Path(inspect.getfile(widgets)).parent.glob("*.py")
+    used = {name for source in sources for name in re.findall(r"ipywidgets\.(\w+)", source.read_text())}
     assert used == {"VBox", "interactive_output", "SelectionSlider", "Text", "FloatSlider", "IntSlider"}

@@ -31,7 +31,7 @@ EXPERIMENTS = (
                 "replay": [Replay(16, share=share) for share in (0.1, 0.25, 0.5, 0.75, 0.9)],
             },
             "laptop": {
-                "ewc": [EWC(strength) for strength in (1e4, 1e5, 1e6)],
+                "ewc": [EWC(strength, variant="sample") for strength in (1e4, 1e5, 1e6)],
                 "l2sp": [L2SP(strength) for strength in (0.01, 0.1, 1.0)],
             },
         },

@@ -1,13 +1,8 @@
-"""What a reader can turn and try: controls above, the figure or the replies they lead to below.
-
-Only what ipywidgets 7.7 has, which is Colab's version. Each widget keeps its ``controls`` by name and its ``output``:
-set a control's value in one cell, and the next cell can read ``output.outputs``. An error in a callback shows up there
-and nowhere else.
-"""
+"""EWC on DialoGPT: try every strength of a sweep, and chat with several models."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ipywidgets
@@ -16,46 +11,7 @@ from torch import nn
 from cfhelpers import plots
 from cfhelpers.evaluation import answer_questions
 from cfhelpers.records import Record
-
-
-class Explorer(ipywidgets.VBox):
-    """Controls, and what a function makes of their values.
-
-    Args:
-        draw: Called with the controls' values by name, at once and whenever one changes; prints or shows a figure.
-        controls: By the name of the argument that each sets.
-    """
-
-    def __init__(self, draw: Callable[..., None], controls: Mapping[str, Any]) -> None:
-        self.controls = dict(controls)
-        self.output = ipywidgets.interactive_output(draw, self.controls)
-        super().__init__([*self.controls.values(), self.output])
-
-
-def training_steps(record: Record) -> Explorer:
-    """Move along the optimizer steps and read every task's score there.
-
-    Args:
-        record: With curves of at least two steps.
-
-    Returns:
-        A widget with the control ``step``.
-    """
-    steps = sorted({point["step"] for point in record.curves})
-
-    def draw(step: int) -> None:
-        import matplotlib.pyplot as plt
-
-        scores = plots.scores_at(record, step)
-        ax = plots.learning_curves(record)
-        ax.axvline(step, color="black", linestyle=":")
-        print(f"After {step} steps: " + ", ".join(f"{task} {score:.1f}" for task, score in scores.items()))
-        plt.show()
-
-    slider = ipywidgets.SelectionSlider(
-        options=steps, value=steps[-1], description="steps", continuous_update=False, layout={"width": "30em"}
-    )
-    return Explorer(draw, {"step": slider})
+from cfhelpers.widgets.explorer import Explorer
 
 
 def strengths(records: Sequence[Record]) -> Explorer:

@@ -1,0 +1,12 @@
+"""What a reader can turn and try: controls above, the figure or the replies they lead to below, one file per chapter.
+
+Only what ipywidgets 7.7 has, which is Colab's version. Each widget keeps its ``controls`` by name and its ``output``:
+set a control's value in one cell, and the next cell can read ``output.outputs``. An error in a callback shows up there
+and nowhere else.
+"""
+
+from cfhelpers.widgets.chapter_01 import training_steps
+from cfhelpers.widgets.chapter_03 import chat, strengths
+from cfhelpers.widgets.explorer import Explorer
+
+__all__ = ["Explorer", "chat", "strengths", "training_steps"]

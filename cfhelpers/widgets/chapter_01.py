@@ -1,0 +1,35 @@
+"""Demonstrating forgetting: walk along the steps of a run."""
+
+from __future__ import annotations
+
+import ipywidgets
+
+from cfhelpers import plots
+from cfhelpers.records import Record
+from cfhelpers.widgets.explorer import Explorer
+
+
+def training_steps(record: Record) -> Explorer:
+    """Move along the optimizer steps and read every task's score there.
+
+    Args:
+        record: With curves of at least two steps.
+
+    Returns:
+        A widget with the control ``step``.
+    """
+    steps = sorted({point["step"] for point in record.curves})
+
+    def draw(step: int) -> None:
+        import matplotlib.pyplot as plt
+
+        scores = plots.scores_at(record, step)
+        ax = plots.learning_curves(record)
+        ax.axvline(step, color="black", linestyle=":")
+        print(f"After {step} steps: " + ", ".join(f"{task} {score:.1f}" for task, score in scores.items()))
+        plt.show()
+
+    slider = ipywidgets.SelectionSlider(
+        options=steps, value=steps[-1], description="steps", continuous_update=False, layout={"width": "30em"}
+    )
+    return Explorer(draw, {"step": slider})
