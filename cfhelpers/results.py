@@ -122,6 +122,8 @@ def regenerate(chapter: str, *, profile: str | None = None, folder: Path = STORE
     run = start(profile=profile)
     records = []
     for experiment in experiments:
+        if run.profile not in experiment.profiles:
+            continue
         unfinished = REPOSITORY / "build" / "results" / f"{chapter}-{experiment.name.replace(' ', '-')}.{run.profile}"
         unfinished.mkdir(parents=True, exist_ok=True)
         records.extend(_run_experiment(run, experiment, unfinished))

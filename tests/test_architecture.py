@@ -18,7 +18,7 @@ SOURCES = sorted((ROOT / "notebooks" / "source").glob("*.py"))
 LAYERS = {
     4: {"__main__", "commands", "checks", "widgets", "homework", "notebooks", "results", "experiments", "summary"},
     3: {"runtime", "training", "trainer", "plots", "records", "plans", "curves"},
-    2: {"methods", "evaluation", "coherence"},
+    2: {"methods", "evaluation", "coherence", "generation", "strength"},
     1: {"fisher", "penalty", "tasks", "models", "classifier", "pretraining"},
     0: {"environment", "installation", "metrics", "evaluate_metrics"},
 }

@@ -26,6 +26,7 @@ class Experiment:
         measure: Extra numbers taken after each task.
         learning_rates: For each profile, the rates of naive training, in rising order: the plan's is chosen among them
             by how well and how soon each task is learned, not by what is kept. All are reported in tiny.
+        profiles: Those in which it is run.
         curves: Sweeps of which every strength is reported in tiny, for a figure; of the others only the chosen one is.
     """
 
@@ -37,4 +38,5 @@ class Experiment:
     sweeps: Mapping[str, Mapping[str, Sequence[Method]]] = field(default_factory=dict)
     measure: Callable[[Learned], dict[str, float]] | None = None
     learning_rates: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    profiles: tuple[str, ...] = ("tiny", "laptop", "full")
     curves: tuple[str, ...] = ("ewc",)

@@ -27,10 +27,21 @@ class AnchoredMethod(Method):
     """
 
     def __init__(self, strength: float) -> None:
-        if not (math.isfinite(strength) and strength >= 0):
-            raise ValueError(f"strength must be a finite number ≥ 0, got {strength}.")
-        self.strength = float(strength)
         self.penalties: list[QuadraticPenalty] = []
+        self.strength = strength
+
+    @property
+    def strength(self) -> float:
+        """λ of every penalty; may be set anew at any time, for instance to what ``suggest_strength`` found."""
+        return self._strength
+
+    @strength.setter
+    def strength(self, value: float) -> None:
+        if not (math.isfinite(value) and value >= 0):
+            raise ValueError(f"strength must be a finite number ≥ 0, got {value}.")
+        self._strength = float(value)
+        for penalty in self.penalties:
+            penalty.strength = self._strength
 
     def importance(self, model: nn.Module, batches: Iterable[Any]) -> Mapping[str, Tensor]:
         """Return how much each parameter matters for the data just learned."""

@@ -1,0 +1,47 @@
+"""EWC on GPT-2: one text domain after the other, two and three of them."""
+
+from __future__ import annotations
+
+from cfhelpers.experiments.experiment import Experiment
+from cfhelpers.methods import EWC, L2SP, MAS, EWCOnGenerations, Joint, Naive, OnlineEWC, SynapticIntelligence
+
+EXPERIMENTS = (
+    Experiment(
+        "04",
+        "two domains",
+        "gpt2",
+        ("wikitext", "dialogue"),
+        (Naive(), Joint()),
+        {
+            "tiny": {
+                "ewc": [EWC(strength, variant="sample") for strength in (1.0, 3.0, 10.0, 30.0, 100.0)],
+                "l2sp": [L2SP(strength) for strength in (0.03, 0.1, 0.3, 1.0, 3.0)],
+                "synaptic_intelligence": [SynapticIntelligence(strength) for strength in (10.0, 30.0, 100.0, 300.0, 1000.0)],
+                "mas": [MAS(strength) for strength in (1e-5, 3e-5, 1e-4, 3e-4, 1e-3)],
+                "ewc_on_generations": [EWCOnGenerations(strength) for strength in (1.0, 3.0, 10.0, 30.0, 100.0)],
+            },
+            "laptop": {
+                "ewc": [EWC(strength, variant="sample") for strength in (1e1, 1e2, 1e3)],
+                "l2sp": [L2SP(strength) for strength in (0.01, 0.1, 1.0)],
+            },
+        },
+        learning_rates={"tiny": (3e-4, 1e-3, 3e-3), "laptop": (3e-5, 1e-4, 3e-4)},
+        curves=("ewc", "l2sp"),
+    ),
+    Experiment(
+        "04",
+        "three domains",
+        "gpt2",
+        ("wikitext", "dialogue", "reviews"),
+        (Naive(), Joint()),
+        {
+            "tiny": {
+                "ewc": [EWC(strength, variant="sample") for strength in (1.0, 3.0, 10.0, 30.0, 100.0)],
+                "online_ewc": [OnlineEWC(strength, variant="sample") for strength in (1.0, 3.0, 10.0, 30.0, 100.0)],
+                "l2sp": [L2SP(strength) for strength in (0.03, 0.1, 0.3, 1.0, 3.0)],
+            },
+        },
+        profiles=("tiny",),
+        curves=(),
+    ),
+)
