@@ -28,6 +28,8 @@ EXPERIMENTS = (
         learning_rates={"tiny": (3e-4, 1e-3, 3e-3), "laptop": (3e-5, 1e-4, 3e-4)},
         curves=("ewc", "l2sp"),
     ),
+    # The other way round: what the second domain comes to when it is learned first, without any before it.
+    Experiment("04", "other order", "gpt2", ("dialogue", "wikitext"), (Naive(),), profiles=("tiny",), curves=()),
     Experiment(
         "04",
         "three domains",
