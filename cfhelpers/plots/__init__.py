@@ -8,15 +8,27 @@ tell apart; every series also has its own marker or line style.
 from cfhelpers.plots.comparisons import penalty_ratio, penalty_ratios, retention_against_learning, strength_sweep
 from cfhelpers.plots.one_record import learning_curves, loss_curves, result_matrix
 from cfhelpers.plots.parts import kept_and_learned, scores_at
+from cfhelpers.plots.text import (
+    final_nats,
+    old_and_new_nats,
+    old_nats_at,
+    retention_learning_curve,
+    transfer_curves,
+)
 
 __all__ = [
+    "final_nats",
     "kept_and_learned",
     "learning_curves",
     "loss_curves",
+    "old_and_new_nats",
+    "old_nats_at",
     "penalty_ratio",
     "penalty_ratios",
     "result_matrix",
     "retention_against_learning",
+    "retention_learning_curve",
     "scores_at",
     "strength_sweep",
+    "transfer_curves",
 ]

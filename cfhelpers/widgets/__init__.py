@@ -7,6 +7,7 @@ and nowhere else.
 
 from cfhelpers.widgets.chapter_01 import training_steps
 from cfhelpers.widgets.chapter_03 import chat, strengths
+from cfhelpers.widgets.chapter_04 import retention
 from cfhelpers.widgets.explorer import Explorer
 
-__all__ = ["Explorer", "chat", "strengths", "training_steps"]
+__all__ = ["Explorer", "chat", "retention", "strengths", "training_steps"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from cfhelpers import metrics
 from cfhelpers.checks.exercise import Exercise, Mistake, Numbers, number
 from cfhelpers.checks.toys import ToyLanguageModel, Unharmed, require_evaluation_mode
+from cfhelpers.evaluation import evaluating, model_inputs
 
 Batch = dict[str, Tensor]
 Counts = tuple[Tensor, Tensor]
@@ -80,9 +81,15 @@ def _means(counts: list[Counts]) -> Iterator[float]:
     return (float(nats.sum() / targets.sum()) for nats, targets in counts)
 
 
-def _library(model: Any, batches: list[Batch]) -> float:
-    counts = [_counts(model, batch) for batch in batches]
-    return metrics.perplexity(_nats(counts), _targets(counts))
+def _library(model: Any, batches: Iterable[Batch]) -> float:
+    nats, targets = 0.0, 0
+    with evaluating(model):
+        for batch in batches:
+            inputs = model_inputs(model, batch)
+            n_targets = int((batch["labels"][:, 1:] != -100).sum())
+            nats += float(model(**inputs, labels=batch["labels"].to(inputs["input_ids"].device)).loss) * n_targets
+            targets += n_targets
+    return metrics.perplexity(nats, targets)
 
 
 _TOTALS = "Add up nats and targets over all batches, divide once, and take the exponential last."
