@@ -129,11 +129,10 @@ checks.require_solved("4.1")
 
 # %%
 old, new = taught.tasks
-lengths = [length for length in (8, 16, 32, plan.max_length)]
-for length in lengths:
+for length in (8, 16, 32, plan.max_length):
     blocks = encode_task(old.task, tokenizer, max_length=length).batches("test", 16)
     print(f"context of {length:>3} tokens: perplexity on {old.name} {perplexity(model, blocks):.3f}")
-wrong = [math.exp(cf.metrics.math.log(perplexity(model, [batch]))) for batch in old.batches("test", 16)]
+wrong = [perplexity(model, [batch]) for batch in old.batches("test", 16)]
 print(f"mean of {len(wrong)} batches' perplexities instead: {np.mean(wrong):.3f}")
 
 # %% [markdown]
@@ -318,7 +317,7 @@ for method, name in ((cf.EWC(1.0, variant="sample"), "ewc"), (cf.methods.L2SP(1.
 # **Memory aware synapses** (MAS; Aljundi et al., 2018) asks for no labels: the mean over texts of
 # $|\partial \lVert f(x) \rVert^2 / \partial \theta_i|$, how much the outputs depend on a weight.
 #
-# ### Exercise 4.3 · the path integral ★★☆ 15 minutes
+# ### Exercise 4.2 · the path integral ★★☆ 15 minutes
 #
 # `weights` are T + 1 snapshots, `gradients` the T gradients before each step.
 #
@@ -330,7 +329,7 @@ for method, name in ((cf.EWC(1.0, variant="sample"), "ewc"), (cf.methods.L2SP(1.
 # </details>
 
 
-# %% exercise="4.3"
+# %% exercise="4.2"
 def path_importance(weights: list[torch.Tensor], gradients: list[torch.Tensor], damping: float) -> torch.Tensor:
     """Return max(ω, 0) / (Δ² + damping), shaped like the weights."""
     ### BEGIN SOLUTION
@@ -344,13 +343,13 @@ def path_importance(weights: list[torch.Tensor], gradients: list[torch.Tensor], 
 # %%
 path_importance = checks.language.path_importance(path_importance)
 
-# %% graded="4.3" points=2
-checks.require_solved("4.3")
+# %% graded="4.2" points=2
+checks.require_solved("4.2")
 
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
-# {{solution 4.3}}
+# {{solution 4.2}}
 #
 # The common mistake multiplies the whole distance by one gradient. The gradient changes sign on the way; only step by
 # step does the sum equal the fall of the loss.
@@ -427,7 +426,7 @@ Markdown(text)
 # | $\gamma$ | `decay`; below 1, old tasks make room |
 
 # %% [markdown]
-# ### Exercise 4.2 · a running importance ★☆☆ 10 minutes
+# ### Exercise 4.3 · a running importance ★☆☆ 10 minutes
 #
 # Given the Fishers of all tasks in order, return $F^*$ after the last. A weight that a task does not have (another
 # task's head) gets nothing from it, and its old sum is decayed all the same.
@@ -437,7 +436,7 @@ Markdown(text)
 # </details>
 
 
-# %% exercise="4.2"
+# %% exercise="4.3"
 def online_importance(fishers: list[dict[str, torch.Tensor]], decay: float) -> dict[str, torch.Tensor]:
     """Return F* after the last task: a new tensor for every name that any task has."""
     ### BEGIN SOLUTION
@@ -453,13 +452,13 @@ def online_importance(fishers: list[dict[str, torch.Tensor]], decay: float) -> d
 # %%
 online_importance = checks.language.online_importance(online_importance)
 
-# %% graded="4.2" points=1
-checks.require_solved("4.2")
+# %% graded="4.3" points=1
+checks.require_solved("4.3")
 
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
-# {{solution 4.2}}
+# {{solution 4.3}}
 #
 # The common mistake is a moving average, $\gamma F^* + (1-\gamma) F$: then ten tasks are protected no more than one.
 # </details>
@@ -499,6 +498,7 @@ method.strength = cf.suggest_strength(
 arguments = TrainingArguments(
     tempfile.mkdtemp(), max_steps=plan.steps, per_device_train_batch_size=plan.batch_size, logging_steps=5,
     learning_rate=plan.learning_rate, report_to="none", save_strategy="no", disable_tqdm=True, seed=run.seed,
+    dataloader_pin_memory=run.device != "cpu",
 )  # fmt: skip
 trainer = cf.ContinualTrainer(
     model=mine, args=arguments, train_dataset=new.train, data_collator=new.collate, method=method
@@ -507,9 +507,8 @@ trainer.remove_callback(PrinterCallback)
 trainer.train()
 logged = [entry for entry in trainer.state.log_history if "penalty" in entry][-1]
 print(f"λ = {method.strength:.2g};", ", ".join(f"{k} {logged[k]:.3g}" for k in logged if "penalty" in k or k == "loss"))
-for name, each in {"before": model, "naive": naive.model, "with the suggested λ": mine}.items():
-    scores = ", ".join(f"{task.name} {perplexity(each, task.batches('test')):.2f}" for task in (old, new))
-    print(f"{name:>20}: perplexity on {scores}")
+print("naive, at the top:    perplexity", dict(zip(naive.record.tasks, np.round(naive.record.results[0][-1], 2).tolist())))
+print("with the suggested λ: perplexity", {task.name: round(perplexity(mine, task.batches("test")), 2) for task in (old, new)})
 
 # %% [markdown]
 # ## With trl's `SFTTrainer` and a chat template

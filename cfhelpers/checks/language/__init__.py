@@ -1,4 +1,4 @@
-"""Exercises of chapter 4: perplexity, the importance of online EWC, the path integral of synaptic intelligence."""
+"""Exercises of chapter 4: perplexity, the path integral of synaptic intelligence, the importance of online EWC."""
 
 from cfhelpers.checks.language.online import online_importance
 from cfhelpers.checks.language.path import path_importance

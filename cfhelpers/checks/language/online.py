@@ -1,4 +1,4 @@
-"""Exercise 4.2: the running importance of online EWC."""
+"""Exercise 4.3: the running importance of online EWC."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _joined(join: Callable[[Tensor, Tensor, float], Tensor]) -> Callable[[list[F
 _right = _weighted(lambda t, T, decay: decay ** (T - 1 - t))
 
 online_importance = Exercise(
-    number="4.2",
+    number="4.3",
     reread="Three domains: one spring or one for each?",
     verified="the old sum is decayed before each new Fisher is added, also where a task has no such weight",
     reference=_right,

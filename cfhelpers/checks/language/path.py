@@ -1,4 +1,4 @@
-"""Exercise 4.3: the path integral of synaptic intelligence."""
+"""Exercise 4.2: the path integral of synaptic intelligence."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _damped_distance(weights: Path, gradients: Path, damping: float) -> Tensor:
 _TRAVELLED = "Δ is the distance between the task's start and its end: weights[-1] − weights[0]."
 
 path_importance = Exercise(
-    number="4.3",
+    number="4.2",
     reread="Importance without a Fisher",
     verified="each step's −g·Δθ is summed, negative sums count as zero, and the distance is start to end",
     reference=_by(),
