@@ -26,7 +26,7 @@ class Plan:
 
 PLANS = {
     ("tiny", "dialogue"): Plan(30, 16, 5e-4),
-    ("tiny", "text"): Plan(40, 8, 3e-4, curve_points=4, size=400, max_length=64),
+    ("tiny", "text"): Plan(32, 8, 3e-4, curve_points=4, size=280, max_length=64),
     ("tiny", "classification"): Plan(300, 16, 1e-3),
     ("laptop", "dialogue"): Plan(45, 8, 3e-4, curve_points=3),
     ("laptop", "text"): Plan(30, 4, 1e-4, curve_points=2, size=80, max_length=64),

@@ -150,7 +150,7 @@ def _run_experiment(run: Runtime, experiment: Experiment, unfinished: Path) -> l
     found = dict(zip(trials, _run_points(run, experiment, trials, unfinished), strict=True))
     best = {name: _best([point for point in trials if point.sweep == name], found) for name in sweeps}
 
-    # In tiny some sweeps and every rate are reported whole, for the curves; otherwise only the chosen setting is.
+    # In tiny some sweeps are reported whole, for the curves; otherwise only the chosen setting is.
     whole = experiment.curves if run.profile == "tiny" else ()
     shown = [point for point in trials if point.sweep in whole or point in best.values()]
     points = [Point("report", method, reported, plan) for method in experiment.plain]
@@ -158,7 +158,7 @@ def _run_experiment(run: Runtime, experiment: Experiment, unfinished: Path) -> l
     points += [
         Point("learning rate", Naive(), reported, replace(plan, learning_rate=rate))
         for rate in experiment.learning_rates.get(run.profile, ())
-        if run.profile == "tiny" and rate != plan.learning_rate
+        if "learning rate" in whole and rate != plan.learning_rate
     ]
     records = _run_points(run, experiment, points, unfinished)
     for point, record in zip(points, records, strict=True):

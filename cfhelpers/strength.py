@@ -24,7 +24,7 @@ def suggest_strength(
     batches: Iterable[Any],
     *,
     learning_rate: float,
-    steps: int = 5,
+    steps: int = 4,
     ratio: float = 1.0,
 ) -> float:
     """Suggest the strength with which a penalty would hold its own against the new task.

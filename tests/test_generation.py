@@ -41,7 +41,9 @@ def test_a_text_ends_once_and_what_follows_is_masked():
     lengths = set()
     for batch in batches:
         assert batch["input_ids"].shape[1] <= 12
-        for ids, mask, labels in zip(*(batch[k].tolist() for k in ("input_ids", "attention_mask", "labels")), strict=True):
+        for ids, mask, labels in zip(
+            *(batch[k].tolist() for k in ("input_ids", "attention_mask", "labels")), strict=True
+        ):
             length = sum(mask)
             lengths.add(length)
             assert ids[0] == END

@@ -80,7 +80,33 @@ def test_moving_a_control_redraws_what_belongs_to_it():
     )
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:jupyter_client", "ignore::DeprecationWarning:zmq")
+def test_moving_along_the_retention_learning_curve():
+    run(
+        """
+        from test_plots import text_record
+
+        records = [text_record(0.4, 1.0, strength=10.0), text_record(0.8, 0.6, strength=1.0)]
+        records += [text_record(0.7, 0.7, "l2sp", strength=0.1), text_record(1.5, 0.5, "naive")]
+        curve = widgets.retention(records)
+        """,
+        """
+        assert curve.controls["method"].options == ("ewc", "l2sp")
+        assert shown(curve) == ("ewc, λ = 10: first 0.400 ± 0.075 nats, second 1.000 ± 0.149 nats\\n", 1), shown(curve)
+        curve.controls["strength"].value = 0
+        """,
+        """
+        assert shown(curve) == ("ewc, λ = 1: first 0.800 ± 0.075 nats, second 0.600 ± 0.149 nats\\n", 1), shown(curve)
+        curve.controls["strength"].value = 1
+        curve.controls["method"].value = "l2sp"  # has one strength only
+        """,
+        """
+        assert shown(curve)[0].startswith("l2sp, λ = 0.1: first 0.700"), shown(curve)
+        """,
+    )
+
+
 def test_only_what_the_oldest_supported_ipywidgets_has():
     sources = Path(inspect.getfile(widgets)).parent.glob("*.py")
     used = {name for source in sources for name in re.findall(r"ipywidgets\.(\w+)", source.read_text())}
-    assert used == {"VBox", "interactive_output", "SelectionSlider", "Text", "FloatSlider", "IntSlider"}
+    assert used == {"VBox", "interactive_output", "SelectionSlider", "Text", "FloatSlider", "IntSlider", "Dropdown"}

@@ -480,7 +480,10 @@ for record in (by_name[name] for name in order):
     stored_mb = f"{record.stored_bytes / 1e6:.1f}" if record.method["name"] != "joint" else "all data"
     lines.append(f"| {record.label} | {old_nats:.3f} | {new_nats:.3f} | {stored_mb} |")
 gap = np.subtract(*(cf.plots.old_and_new_nats(by_name[name]).mean(axis=1) for name in ("online_ewc", "ewc")))
-lines += ["", f"Online EWC's mean over all domains lies {mean_and_interval(gap):+.3f} nats from EWC's (measured in `tiny`)."]
+lines += [
+    "",
+    f"Online EWC's mean over all domains lies {mean_and_interval(gap):+.3f} nats from EWC's (measured in `tiny`).",
+]
 Markdown("\n".join(lines))
 
 # %% [markdown]
@@ -507,8 +510,13 @@ trainer.remove_callback(PrinterCallback)
 trainer.train()
 logged = [entry for entry in trainer.state.log_history if "penalty" in entry][-1]
 print(f"λ = {method.strength:.2g};", ", ".join(f"{k} {logged[k]:.3g}" for k in logged if "penalty" in k or k == "loss"))
-print("naive, at the top:    perplexity", dict(zip(naive.record.tasks, np.round(naive.record.results[0][-1], 2).tolist())))
-print("with the suggested λ: perplexity", {task.name: round(perplexity(mine, task.batches("test")), 2) for task in (old, new)})
+print(
+    "naive, at the top:    perplexity", dict(zip(naive.record.tasks, np.round(naive.record.results[0][-1], 2).tolist()))
+)
+print(
+    "with the suggested λ: perplexity",
+    {task.name: round(perplexity(mine, task.batches("test")), 2) for task in (old, new)},
+)
 
 # %% [markdown]
 # ## With trl's `SFTTrainer` and a chat template
@@ -683,7 +691,9 @@ except ValueError as error:
 # cf.results.rerun(chosen["l2sp"], seed=1).matrix()
 for learned, record in ((naive, bounds["naive"]), (protected, chosen["ewc"])):
     difference = np.abs(np.log(learned.record.matrix(seed=0) / record.matrix(seed=0))).max()
-    print(f"{record.method['name']:>5}: largest difference from the stored run, seed 0: {difference:.4f} nats per token")
+    print(
+        f"{record.method['name']:>5}: largest difference from the stored run, seed 0: {difference:.4f} nats per token"
+    )
 
 # %% [markdown]
 # ## The three promises

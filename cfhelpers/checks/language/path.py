@@ -104,10 +104,13 @@ path_importance = Exercise(
         Mistake(
             "the sign is wrong: the loss falls by −g·Δθ, and you summed +g·Δθ.", _by(_total(lambda g, step: g * step))
         ),
-        Mistake("negative sums were kept. Where the path integral is negative, the importance is 0.",
-                _by(clamp=lambda value: value)),
-        Mistake("the absolute value of the sum was taken. Where it is negative, the importance is 0.",
-                _by(clamp=torch.abs)),
+        Mistake(
+            "negative sums were kept. Where the path integral is negative, the importance is 0.",
+            _by(clamp=lambda value: value),
+        ),
+        Mistake(
+            "the absolute value of the sum was taken. Where it is negative, the importance is 0.", _by(clamp=torch.abs)
+        ),
         Mistake(
             "the absolute value of each step was taken: steps uphill have to be subtracted.",
             _by(_total(lambda g, step: (g * step).abs())),
@@ -155,9 +158,7 @@ path_importance = Exercise(
         Mistake("the distance is not squared.", _by(squared=lambda w: _travelled(w).abs())),
         Mistake("each step was divided by its own square. Divide the sum by the whole distance's square.", _per_step),
         Mistake("nothing was divided: ω is in nats, Ω = ω / (Δ² + ξ).", _undivided),
-        Mistake(
-            "the damping ξ is missing: a weight that came back to where it began divides by zero.", _undamped
-        ),
+        Mistake("the damping ξ is missing: a weight that came back to where it began divides by zero.", _undamped),
         Mistake("the damping ξ was added to the distance before squaring: Δ² + ξ, not (Δ + ξ)².", _damped_distance),
     ],
 )

@@ -173,9 +173,7 @@ perplexity = Exercise(
             "these are nats per text. Divide by the number of targets.",
             _by(lambda c, b: math.exp(_nats(c) / sum(len(each["labels"]) for each in b))),
         ),
-        Mistake(
-            "these are nats per target: take the exponential of that.", _by(lambda c, b: _nats(c) / _targets(c))
-        ),
+        Mistake("these are nats per target: take the exponential of that.", _by(lambda c, b: _nats(c) / _targets(c))),
         Mistake("the sign is wrong: nats are minus the log-probability.", _by(lambda c, b: 1 / _right(c, b))),
         Mistake(
             "this is 2 to the power of nats. The loss is in nats: take exp.",
