@@ -1,14 +1,13 @@
 # %% [markdown]
 # # 4 · EWC on GPT-2
 #
-# **A language model has read one kind of text and now reads another. How much of the first can it keep, and what does
-# that cost the second?**
+# **A language model learned one kind of text and now learns another. What can it keep, and at what cost?**
 #
 # You will
 #
-# - measure perplexity so that the number means something;
-# - read a retention–learning curve instead of one lucky strength: EWC, L2, SI and MAS;
-# - protect a model in your own training script, and resume it.
+# - measure perplexity so that it means something;
+# - read a retention–learning curve, not one lucky number;
+# - protect a model in your own training script.
 #
 # Running all cells takes at most 1 minute in the profile `tiny`, 10 in `laptop`, 15 in `full`.
 #
@@ -73,13 +72,12 @@ for task in taught.tasks:
 # | predicted tokens | `labels[:, 1:] != -100` |
 
 # %% [markdown]
-# The mean of the batches' perplexities is another number: it changes with the batch size. And the first token of a
-# block is predicted from nothing, so it is no target.
+# The mean of the batches' perplexities changes with the batch size. And the first token of a block is predicted from
+# nothing, so it is no target.
 #
 # ### Exercise 4.1 · perplexity ★★☆ 15 minutes
 #
-# `model(**batch).loss` is the mean over a batch's targets; the model shifts the labels itself. Padding has the label
-# −100.
+# `model(**batch).loss` is the mean over a batch's targets; the model shifts the labels. Padding has the label −100.
 #
 # <details><summary>Hint: another number at every run</summary>
 # Dropout. <code>model.eval()</code>
@@ -170,9 +168,9 @@ plt.show()
 # alt: Two panels, naive training left and EWC right. Backward and forward transfer in nats per token along the
 #  optimizer steps on dialogue, with bands over seeds.
 small = cf.results.load("04", profile="tiny")
-reported = [record for record in small if record.extra["stage"] == "report"]
-pair = [record for record in reported if record.extra["experiment"] == "two domains"]
-(alone,) = [record for record in reported if record.extra["experiment"] == "other order"]
+small_reported = [record for record in small if record.extra["stage"] == "report"]
+pair = [record for record in small_reported if record.extra["experiment"] == "two domains"]
+(alone,) = [record for record in small_reported if record.extra["experiment"] == "other order"]
 shown = [next(r for r in pair if r.method["name"] == "naive"), cf.results.chosen(pair)["ewc"]]
 figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.4), layout="constrained", sharey=True)
 for ax, record in zip(axes, shown, strict=True):
@@ -181,13 +179,14 @@ for ax, record in zip(axes, shown, strict=True):
 plt.show()
 
 # %%
-last_forward = [np.log(alone.scores("dialogue", after="dialogue") / record.scores("dialogue")) for record in shown]
+first, second = shown[0].tasks
+alone_end, alone_later = alone.scores(second, after=second), alone.scores(second)
+forward = [mean_and_interval(np.log(alone_end / record.scores(second))) for record in shown]
 Markdown(
-    f"On test texts, at the end: learning the encyclopedia first changed what was reached on small talk by "
-    f"{mean_and_interval(last_forward[0]):+.3f} nats for naive training and {mean_and_interval(last_forward[1]):+.3f} "
-    "for EWC, beside learning small talk alone. In the other order, naive training on the encyclopedia raises the "
-    f"small talk by {mean_and_interval(np.log(alone.scores('dialogue') / alone.scores('dialogue', after='dialogue'))):.2f}"
-    " nats: forgetting is not a matter of which comes first."
+    f"On test texts, at the end: having learned {first} first changed what was reached on {second} by "
+    f"{forward[0]:+.3f} nats with naive training and {forward[1]:+.3f} with EWC. In the other order, learning {first} "
+    f"second raises {second} by {mean_and_interval(np.log(alone_later / alone_end)):.2f} nats: forgetting does not "
+    "depend on which comes first."
 )
 
 # %% [markdown]
@@ -264,8 +263,8 @@ if all(record.seeds == chosen["ewc"].seeds for record in l2_curve):
     verdict = f"At equal perplexity on the new domain L2 ends {over_l2:+.3f} nats higher on the old: {better}."
 Markdown(
     f"Naive: the old domain rises by {mean_and_interval(naive_rise):.3f} nats, the new one gains "
-    f"{mean_and_interval(naive_gain):.3f}. EWC with λ = {strength:g} removes **{removed:.0%}** of the rise and gives up "
-    f"**{given_up:.0%}** of the gain. {verdict}"
+    f"{mean_and_interval(naive_gain):.3f}. EWC with λ = {strength:g} removes **{removed:.0%}** of the rise and gives "
+    f"up **{given_up:.0%}** of the gain. {verdict}"
 )
 
 # %%
@@ -381,29 +380,30 @@ for batch in own_texts(model, 3, length=plan.max_length, seed=1):
 # %%
 # alt: Nats per token on wikitext against dialogue for the chosen setting of each method: EWC, L2, synaptic
 #  intelligence, MAS and EWC on the model's own texts, with naive and joint training as bounds and intervals over seeds.
-cf.plots.retention_learning_curve([*chosen.values(), *bounds.values()])
+(own,) = [record for record in small_reported if record.extra["experiment"] == "own texts"]
+both = {record.method["name"]: record for record in pair if record.method["name"] in ("naive", "joint")}
+compared = [*cf.results.chosen(pair).values(), own]
+cf.plots.retention_learning_curve([*compared, *both.values()])
 plt.show()
 
 # %%
-header = ["method", "wikitext, rise", "dialogue, gain", "seconds", "peak MB", "stored MB"]
+header = ["method (measured in `tiny`)", "wikitext, rise", "dialogue, gain", "seconds", "peak MB", "stored MB"]
 lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
-for record in (bounds["naive"], *chosen.values(), bounds["joint"]):
+for record in (both["naive"], *compared, both["joint"]):
     cells = [record.label, *(f"{mean_and_interval(values):.3f}" for values in rise_and_gain(record).T)]
     cells += [f"{np.mean(record.seconds):.1f}", f"{record.peak_memory_bytes / 1e6:.0f}"]
     cells += [f"{record.stored_bytes / 1e6:.1f}" if record.method["name"] != "joint" else "all data"]
     lines.append("| " + " | ".join(cells) + " |")
+removed_by_own, removed_by_real = (
+    mean_and_interval(1 - rise_and_gain(record)[:, 0] / rise_and_gain(both["naive"])[:, 0])
+    for record in (own, cf.results.chosen(pair)["ewc"])
+)
+lines += [
+    "",
+    f"With its own texts and the λ that real data chose, EWC removes {removed_by_own:.0%} of naive training's",
+]
+lines += [f"rise; with the real old data {removed_by_real:.0%}."]
 Markdown("\n".join(lines))
-
-# %%
-if "ewc_on_generations" in chosen:
-    share = mean_and_interval(1 - rise_and_gain(chosen["ewc_on_generations"])[:, 0] / naive_rise)
-    text = (
-        f"With its own texts in place of the old data EWC removes {share:.0%} of naive training's rise; with the real "
-        f"ones {removed:.0%}."
-    )
-else:
-    text = "The sweeps of the other methods were run in `tiny` only."
-Markdown(text)
 
 # %% [markdown]
 # Rise and gain are in nats per token during the second task, test texts, mean ± 95 % interval. All methods had the same
@@ -466,8 +466,7 @@ checks.require_solved("4.3")
 # %%
 # alt: Test nats per token at the end on wikitext, dialogue and reviews, learned in this order, a group of points with
 #  intervals for each domain: naive, EWC, online EWC, L2 and joint training.
-three = [record for record in small if record.extra["experiment"] == "three domains"]
-three = [record for record in three if record.extra["stage"] == "report"]
+three = [record for record in small_reported if record.extra["experiment"] == "three domains"]
 by_name = {record.method["name"]: record for record in three}
 order = [name for name in ("naive", "ewc", "online_ewc", "l2sp", "joint") if name in by_name]
 cf.plots.final_nats([by_name[name] for name in order])
@@ -508,15 +507,13 @@ trainer = cf.ContinualTrainer(
 )
 trainer.remove_callback(PrinterCallback)
 trainer.train()
+
+# %%
 logged = [entry for entry in trainer.state.log_history if "penalty" in entry][-1]
-print(f"λ = {method.strength:.2g};", ", ".join(f"{k} {logged[k]:.3g}" for k in logged if "penalty" in k or k == "loss"))
-print(
-    "naive, at the top:    perplexity", dict(zip(naive.record.tasks, np.round(naive.record.results[0][-1], 2).tolist()))
-)
-print(
-    "with the suggested λ: perplexity",
-    {task.name: round(perplexity(mine, task.batches("test")), 2) for task in (old, new)},
-)
+print(f"λ = {method.strength:.2g}, at the last logged step:", end=" ")
+print(", ".join(f"{name} {logged[name]:.3g}" for name in ("loss", *(key for key in logged if "penalty" in key))))
+for task, naive_score in zip((old, new), naive.record.results[0][-1], strict=True):
+    print(f"perplexity on {task.name}: {perplexity(mine, task.batches('test')):.3f}, naive {naive_score:.3f}")
 
 # %% [markdown]
 # ## With trl's `SFTTrainer` and a chat template
@@ -704,8 +701,8 @@ Markdown(
 - **Perplexity that means something.** Totals over totals, with its context: after both domains
   {bounds["naive"].scores("wikitext").mean():.2f} for naive training, {chosen["ewc"].scores("wikitext").mean():.2f} for
   EWC on the old one, in blocks of {plan.max_length} tokens.
-- **A curve.** EWC removes {removed:.0%} of the rise for {given_up:.0%} of the gain. {verdict}
-- **Your own script.** A method, a strength and a trainer: three lines; a resumed run differed from an uninterrupted
+- **A curve, not a number.** EWC removes {removed:.0%} of the rise for {given_up:.0%} of the gain. {verdict}
+- **Your own script.** A method, a strength and a trainer; a resumed run differed from an uninterrupted
   one by {largest_difference(resumed, whole):.1e}.
 """
 )
