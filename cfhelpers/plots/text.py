@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cfhelpers.metrics import mean_and_interval
+from cfhelpers.plots.comparisons import BOUNDS
 from cfhelpers.plots.parts import knob, line_with_band, new_axes, points_with_bars, shared_metric, style
 from cfhelpers.records import Record
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-_BOUNDS = {"naive": ("X", "#000000"), "joint": ("*", "#7F7F7F")}
 
 
 def old_and_new_nats(record: Record) -> NDArray[np.float64]:
@@ -64,9 +63,9 @@ def retention_learning_curve(records: Sequence[Record], ax: Axes | None = None) 
     _require_perplexity(records)
     ax = new_axes(ax, width=6.2, height=4.6)
     names = list(dict.fromkeys(str(record.method["name"]) for record in records))
-    others = [name for name in names if name not in _BOUNDS]
+    others = [name for name in names if name not in BOUNDS]
     for name in names:
-        marker, colour = _BOUNDS.get(name) or style(others.index(name))
+        marker, colour = BOUNDS.get(name) or style(others.index(name))
         points = sorted((r for r in records if r.method["name"] == name), key=lambda r: knob(r) or 0)
         old, new = ([mean_and_interval(old_and_new_nats(r)[:, column]) for r in points] for column in (0, 1))
         ax.errorbar(
@@ -76,7 +75,7 @@ def retention_learning_curve(records: Sequence[Record], ax: Axes | None = None) 
             yerr=[each.half_width for each in old],
             marker=marker,
             color=colour,
-            markersize=11 if name in _BOUNDS else 6,
+            markersize=11 if name in BOUNDS else 6,
             linestyle="-" if len(points) > 1 else "none",
             linewidth=0.9,
             elinewidth=0.7,

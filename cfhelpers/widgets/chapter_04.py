@@ -21,10 +21,10 @@ def retention(records: Sequence[Record]) -> Explorer:
     Returns:
         A widget with the controls ``method`` and ``strength``: the position in the method's grid, weakest first.
     """
-    sweeps: dict[str, list[Record]] = {}
-    for record in sorted(records, key=lambda each: each.method.get("strength", 0.0)):
-        if "strength" in record.method:
-            sweeps.setdefault(str(record.method["name"]), []).append(record)
+    swept = [record for record in records if "strength" in record.method]
+    sweeps: dict[str, list[Record]] = {str(record.method["name"]): [] for record in swept}
+    for record in sorted(swept, key=lambda each: each.method["strength"]):
+        sweeps[record.method["name"]].append(record)
     *old_tasks, last = records[0].tasks
 
     def draw(method: str, strength: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -48,7 +49,7 @@ def _examine(answer: Callable[..., Any]) -> Numbers:
 
 
 def _steps(weights: Path) -> Path:
-    return [after - before for before, after in zip(weights[:-1], weights[1:], strict=True)]
+    return [after - before for before, after in pairwise(weights)]
 
 
 def _omega(weights: Path, gradients: Path) -> Tensor:
