@@ -161,7 +161,7 @@ def scaled(factor, plus=0.0, of=perplexity_as_a_tensor):
         (lambda m, b: math.sqrt(perplexity_as_a_tensor(m, b)), "where"),
         (lambda m, b: math.log2(perplexity_as_a_tensor(m, b)), "where"),
         (lambda m, b: math.exp(perplexity_as_a_tensor(m, b)), "where"),
-        (lambda m, b: np.median([perplexity_as_a_tensor(m, [each]) for each in b]), "where"),
+        (lambda m, b: np.median([perplexity_as_a_tensor(m, [each]) for each in b]), "where|last batch"),
         (lambda m, b: max(perplexity_as_a_tensor(m, [each]) for each in b), "where|last batch"),
         (lambda m, b: math.prod(float(perplexity_as_a_tensor(m, [each])) for each in b), "not divided"),
     ],
