@@ -6,6 +6,8 @@ tell apart; every series also has its own marker or line style.
 """
 
 from cfhelpers.plots.comparisons import penalty_ratio, penalty_ratios, retention_against_learning, strength_sweep
+from cfhelpers.plots.feedback import shares_over_updates
+from cfhelpers.plots.importance import importance_by_token, importance_shares, kind_of, layer_of
 from cfhelpers.plots.one_record import learning_curves, loss_curves, result_matrix
 from cfhelpers.plots.parts import kept_and_learned, scores_at
 from cfhelpers.plots.text import (
@@ -15,10 +17,15 @@ from cfhelpers.plots.text import (
     retention_learning_curve,
     transfer_curves,
 )
+from cfhelpers.plots.two_weights import two_bowls
 
 __all__ = [
     "final_nats",
+    "importance_by_token",
+    "importance_shares",
     "kept_and_learned",
+    "kind_of",
+    "layer_of",
     "learning_curves",
     "loss_curves",
     "old_and_new_nats",
@@ -29,6 +36,8 @@ __all__ = [
     "retention_against_learning",
     "retention_learning_curve",
     "scores_at",
+    "shares_over_updates",
     "strength_sweep",
     "transfer_curves",
+    "two_bowls",
 ]

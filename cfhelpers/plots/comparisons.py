@@ -17,6 +17,7 @@ from cfhelpers.plots.parts import (
     new_axes,
     old_scores,
     points_with_bars,
+    series,
     shared_metric,
     shown_interval,
     style,
@@ -33,7 +34,7 @@ def retention_against_learning(records: Sequence[Record], ax: Axes | None = None
     """Draw what is left of the old tasks against what was learned of the new one, a point per record.
 
     Both scores are test scores after the last task; the old one is the mean over all earlier tasks. The best corner is
-    the upper right one (for perplexity both axes are turned round, so that this stays true). Settings of one method
+    the upper right one (for perplexity both axes are turned round, so that this stays true). Settings of one sweep
     are joined by a line in the order of their strength (replay: of its share), which is written beside them.
 
     Args:
@@ -45,11 +46,11 @@ def retention_against_learning(records: Sequence[Record], ax: Axes | None = None
     """
     metric = shared_metric(records)
     ax = new_axes(ax, width=5.4, height=4.2)
-    names = list(dict.fromkeys(str(record.method["name"]) for record in records))
+    names = list(dict.fromkeys(map(series, records)))
     others = [name for name in names if name not in BOUNDS]
     for name in names:
         marker, colour = BOUNDS.get(name) or style(others.index(name))
-        points = sorted((r for r in records if r.method["name"] == name), key=lambda r: knob(r) or 0)
+        points = sorted((r for r in records if series(r) == name), key=lambda r: knob(r) or 0)
         new = [shown_interval(record.scores(record.tasks[-1]), metric) for record in points]
         old = [shown_interval(old_scores(record), metric) for record in points]
         ax.errorbar(

@@ -117,3 +117,8 @@ def kept_and_learned(record: Record) -> tuple[float, float]:
 def knob(record: Record) -> float | None:
     """Return the setting of a method that a sweep turns, if it has one."""
     return next((record.method[name] for name in ("strength", "share") if name in record.method), None)
+
+
+def series(record: Record) -> str:
+    """Return what a record is drawn with: the stored sweep that it belongs to, or its method."""
+    return str(record.extra.get("sweep") or record.method["name"])

@@ -9,7 +9,7 @@ import ipywidgets
 from cfhelpers import plots
 from cfhelpers.metrics import mean_and_interval
 from cfhelpers.records import Record
-from cfhelpers.widgets.explorer import Explorer
+from cfhelpers.widgets.explorer import LAYOUT, STYLE, Explorer
 
 
 def retention(records: Sequence[Record]) -> Explorer:
@@ -44,9 +44,15 @@ def retention(records: Sequence[Record]) -> Explorer:
     return Explorer(
         draw,
         {
-            "method": ipywidgets.Dropdown(options=list(sweeps), description="method"),
+            "method": ipywidgets.Dropdown(options=list(sweeps), description="method", style=STYLE, layout=LAYOUT),
             "strength": ipywidgets.IntSlider(
-                longest // 2, min=0, max=longest - 1, description="λ, number", continuous_update=False
+                longest // 2,
+                min=0,
+                max=longest - 1,
+                description="λ, number",
+                continuous_update=False,
+                style=STYLE,
+                layout=LAYOUT,
             ),
         },
     )

@@ -1,0 +1,52 @@
+"""Two weights, two tasks: move the optima and λ, and see where elastic weight consolidation comes to rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ipywidgets
+
+from cfhelpers import plots
+from cfhelpers.two_weights import TwoWeightTask, ewc_solution, train_with_ewc
+from cfhelpers.widgets.explorer import Explorer
+
+
+def two_bowls(old: TwoWeightTask, new: TwoWeightTask) -> Explorer:
+    """Move λ and the two tasks' optima.
+
+    Args:
+        old: Where the first task starts; its curvature stays.
+        new: Where the second task starts; its curvature stays.
+
+    Returns:
+        A widget with the controls ``strength``, ``old_first``, ``old_second``, ``new_first`` and ``new_second``.
+    """
+
+    def draw(strength: float, old_first: float, old_second: float, new_first: float, new_second: float) -> None:
+        import matplotlib.pyplot as plt
+
+        first = TwoWeightTask((old_first, old_second), old.variances, old.correlation)
+        second = TwoWeightTask((new_first, new_second), new.variances, new.correlation)
+        solution = ewc_solution(first, second, strength)
+        trained = train_with_ewc(first, second, strength)
+        print(f"on paper ({solution[0]:.4f}, {solution[1]:.4f}), trained ({trained[0]:.4f}, {trained[1]:.4f})")
+        print(f"loss above the least, in nats: old {first.loss(solution):.3f}, new {second.loss(solution):.3f}")
+        plots.two_bowls(first, second, strength)
+        plt.show()
+
+    def place(value: float, description: str) -> Any:
+        return ipywidgets.FloatSlider(
+            value, min=-3.0, max=3.0, step=0.1, description=description, continuous_update=False
+        )
+
+    strength: Any = ipywidgets.FloatLogSlider(1.0, min=-3, max=3, step=0.25, description="λ", continuous_update=False)
+    return Explorer(
+        draw,
+        {
+            "strength": strength,
+            "old_first": place(old.optimum[0], "old, first"),
+            "old_second": place(old.optimum[1], "old, second"),
+            "new_first": place(new.optimum[0], "new, first"),
+            "new_second": place(new.optimum[1], "new, second"),
+        },
+    )
