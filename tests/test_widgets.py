@@ -15,6 +15,7 @@ PRELUDE = """
 import sys
 sys.path.insert(0, "tests")
 from test_plots import make_record
+from tests.test_plots_text import text_record
 from cfhelpers import widgets
 
 %matplotlib inline
@@ -127,8 +128,6 @@ def test_a_message_in_another_thread_leaves_a_figure_to_the_one_that_draws_it():
 def test_moving_along_the_retention_learning_curve():
     run(
         """
-        from tests.test_plots_text import text_record
-
         records = [text_record(0.4, 1.0, strength=10.0), text_record(0.8, 0.6, strength=1.0)]
         records += [text_record(0.7, 0.7, "l2sp", strength=0.1), text_record(1.5, 0.5, "naive")]
         curve = widgets.retention(records)
