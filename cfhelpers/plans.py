@@ -29,7 +29,7 @@ PLANS = {
     ("tiny", "text"): Plan(32, 8, 3e-4, curve_points=4, size=280, max_length=64),
     ("tiny", "classification"): Plan(300, 16, 1e-3),
     ("laptop", "dialogue"): Plan(45, 8, 3e-4, curve_points=3),
-    ("laptop", "text"): Plan(30, 4, 1e-4, curve_points=2, size=80, max_length=64),
+    ("laptop", "text"): Plan(20, 4, 1e-4, curve_points=2, size=80, max_length=64),
     ("laptop", "classification"): Plan(40, 16, 3e-4, curve_points=4),
     ("full", "dialogue"): Plan(300, 16, 5e-5),
     ("full", "text"): Plan(500, 16, 5e-5),
