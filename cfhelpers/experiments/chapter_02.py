@@ -35,8 +35,8 @@ EXPERIMENTS = (
                 "l2sp": [L2SP(strength) for strength in (1e-3, 1e-2, 0.1, 1.0, 10.0)],
             },
             "laptop": {
-                "ewc exact": [EWC(strength, variant="exact") for strength in (1e2, 1e4, 1e6)],
-                "ewc empirical": [EWC(strength, variant="empirical") for strength in (1e3, 1e5, 1e7)],
+                "ewc exact": [EWC(strength, variant="exact", max_examples=256) for strength in (1e4, 1e5, 1e6)],
+                "ewc empirical": [EWC(strength, variant="empirical", max_examples=256) for strength in (1e4, 1e5, 1e6)],
                 "l2sp": [L2SP(strength) for strength in (1e-2, 0.1, 1.0)],
             },
         },
