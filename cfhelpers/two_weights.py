@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import cast
 
@@ -76,7 +77,12 @@ def ewc_solution(old: TwoWeightTask, new: TwoWeightTask, strength: float, *, dia
 
     Returns:
         The two weights ``[2]``, float64.
+
+    Raises:
+        ValueError: ``strength`` is negative or not finite.
     """
+    if not 0 <= strength < math.inf:
+        raise ValueError(f"strength must be finite and not negative, got {strength}.")
     importance = torch.diag(torch.diag(old.fisher)) if diagonal else old.fisher
     anchor, target = (torch.tensor(task.optimum, dtype=torch.float64) for task in (old, new))
     return torch.linalg.solve(new.fisher + strength * importance, new.fisher @ target + strength * importance @ anchor)
@@ -89,21 +95,30 @@ def train_with_ewc(old: TwoWeightTask, new: TwoWeightTask, strength: float, *, m
         old: Already learned: its optimum is the anchor.
         new: Is being learned.
         strength: λ ≥ 0.
-        most_steps: Of gradient descent, each as long as the steepest direction allows; it ends sooner where the
-            gradient is almost zero.
+        most_steps: Of gradient descent, each as long as the steepest direction allows; it ends as soon as the gradient
+            says that the weights are within 1e-5 of rest.
 
     Returns:
         The two weights ``[2]`` at the end, float64.
+
+    Raises:
+        RuntimeError: ``most_steps`` were too few, because one direction is far flatter than the other.
     """
     model = TwoWeights(old.optimum)
     penalty = QuadraticPenalty({WEIGHT: torch.diag(old.fisher)}, model, strength)
-    steepest = torch.linalg.eigvalsh(new.fisher + strength * torch.diag(torch.diag(old.fisher)))[-1]
-    optimizer = torch.optim.SGD(model.parameters(), lr=1 / float(steepest))
+    curvature = new.fisher + strength * torch.diag(torch.diag(old.fisher))
+    flattest, steepest = torch.linalg.eigvalsh(curvature).tolist()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1 / steepest)
     for _ in range(most_steps):
         optimizer.zero_grad()
         new.loss(model.weight).backward()
         penalty.add_gradient_(model)
-        if float(torch.linalg.vector_norm(cast("Tensor", model.weight.grad))) < 1e-7 * float(steepest):
-            break
+        # Not the gradient's length: along a flat direction it is small far away from rest.
+        distance = torch.linalg.solve(curvature, cast("Tensor", model.weight.grad))
+        if float(torch.linalg.vector_norm(distance)) < 1e-5:
+            return model.weight.detach()
         optimizer.step()
-    return model.weight.detach()
+    raise RuntimeError(
+        f"gradient descent did not come to rest within {most_steps} steps: one direction is {steepest / flattest:.0f} "
+        "times as steep as the other. Use a smaller strength, tasks whose variances differ less, or ewc_solution."
+    )

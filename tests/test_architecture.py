@@ -18,8 +18,8 @@ SOURCES = sorted((ROOT / "notebooks" / "source").glob("*.py"))
 LAYERS = {
     4: {"__main__", "commands", "checks", "widgets", "homework", "notebooks", "results", "experiments", "summary"},
     3: {"runtime", "training", "trainer", "plots", "records", "plans", "curves"},
-    2: {"methods", "evaluation", "coherence"},
-    1: {"fisher", "penalty", "tasks", "models", "classifier", "pretraining", "two_weights"},
+    2: {"coherence", "evaluation", "feedback", "methods"},
+    1: {"classifier", "fisher", "models", "penalty", "pretraining", "tasks", "two_weights"},
     0: {"environment", "installation", "metrics", "evaluate_metrics"},
 }
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}

@@ -8,15 +8,21 @@ import torch
 from torch import nn
 
 from cfhelpers import checks
-from cfhelpers.checks import CheckFailed, demonstrating, ewc
+from cfhelpers.checks import CheckFailed, demonstrating, ewc, fisher, starting
 from cfhelpers.checks.exercise import Exercise
 
 EXERCISES = {
     each.number: each
     for each in (
+        starting.share_lost,
+        starting.average_accuracy,
+        starting.shows_forgetting,
         demonstrating.transfer_and_forgetting,
         demonstrating.old_task_accuracy,
         demonstrating.linear_probe,
+        fisher.rest,
+        fisher.exact_fisher,
+        fisher.matched_strength,
         ewc.dialogue_batch,
         ewc.fisher,
         ewc.penalty,

@@ -78,15 +78,26 @@ def bars_of(ax: Any, label: str) -> tuple[Any, Any]:
 
 def test_a_row_of_the_result_matrix_is_a_moment_and_a_column_a_task():
     ax: Any = plots.result_matrix(make_record())
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("score on", "after learning")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("score on\nrecall (% of questions)", "after learning")
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["first", "second"]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["first", "second"]
-    assert ax.get_xticklabels()[0].get_text() == "first\nrecall\n(% of questions)"
     # R[1, 0], the old task after the new one, stands lower left: x = 0, y = 1 on an axis that points down.
     forgotten = mean_and_interval([26, 30, 31])
     at = {text.get_position(): text.get_text() for text in ax.texts}
     assert at[(0, 1)] == f"{forgotten.mean:.1f}\n± {forgotten.half_width:.1f}"
     assert ax.yaxis.get_inverted()
     np.testing.assert_allclose(ax.images[0].get_array(), [[0.95, 0.02], [0.29, 0.91]])
+
+
+def test_metrics_that_differ_stand_with_their_tasks():
+    record = make_record()
+    record.metrics = ["recall", "accuracy"]
+    ax: Any = plots.result_matrix(record)
+    assert ax.get_xlabel() == "score on"
+    assert [label.get_text() for label in ax.get_xticklabels()] == [
+        "first\nrecall (% of questions)",
+        "second\naccuracy (% of texts)",
+    ]
 
 
 def test_a_missing_score_is_an_empty_cell():
@@ -231,3 +242,15 @@ def test_scores_are_read_out_as_they_are_drawn():
     assert plots.scores_at(record, 20) == pytest.approx({"first": 29, "second": 89})
     assert plots.scores_at(record, 21) == {}
     assert plots.kept_and_learned(record) == pytest.approx((29, 91))
+
+
+def test_shares_over_updates_show_each_history_and_its_mean_with_an_interval():
+    histories = {"its own words": [[0.7, 0.9, 1.0], [0.7, 0.6, 0.5]], "the world": [[0.7, 0.7, 0.7], [0.7, 0.8, 0.6]]}
+    ax: Any = plots.shares_over_updates(histories, taught=0.7)
+    assert legend(ax) == ["its own words", "the world", "share in the world"]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("updates", "share of the commoner ending (%)")
+    lines = [line.get_ydata() for line in ax.lines]
+    np.testing.assert_allclose(lines[:3], [[70, 90, 100], [70, 60, 50], [70, 75, 75]])
+    band = ax.collections[0].get_paths()[0].vertices
+    interval = mean_and_interval([90, 60])
+    np.testing.assert_allclose(sorted(y for x, y in band if x == 1), [interval.low, interval.high])

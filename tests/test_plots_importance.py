@@ -1,4 +1,4 @@
-"""Where importance sits: groups by name, their shares, and the rows of an embedding."""
+"""Where importance sits: groups by the names of real architectures, shares that sum to one, and what is drawn."""
 
 from typing import Any
 
@@ -6,10 +6,20 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
 
 from cfhelpers import plots
 from cfhelpers.plots.importance import shares
-from tests.toys import causal_model, classifier
+from cfhelpers.two_weights import TwoWeightTask, ewc_solution
+from tests import toys
+from tests.test_plots import bars_of, legend, make_record, texts
 
 mpl.use("Agg")
 
@@ -22,102 +32,188 @@ def close_figures():
     plt.close("all")
 
 
-NAMES = {  # parameter: (kind, layer)
-    "transformer.wte.weight": ("token embedding", "embeddings"),
-    "transformer.wpe.weight": ("position embedding", "embeddings"),
-    "transformer.h.1.ln_2.bias": ("normalisation", "layer 1"),
-    "transformer.h.11.attn.c_attn.weight": ("attention", "layer 11"),
-    "transformer.h.0.attn.c_proj.bias": ("attention", "layer 0"),
-    "transformer.h.0.mlp.c_proj.weight": ("feed-forward", "layer 0"),
-    "transformer.ln_f.weight": ("normalisation", "end"),
-    "h.3.mlp.c_fc.weight": ("feed-forward", "layer 3"),  # of the model without its head
-    "roberta.embeddings.word_embeddings.weight": ("token embedding", "embeddings"),
-    "roberta.embeddings.position_embeddings.weight": ("position embedding", "embeddings"),
-    "roberta.embeddings.token_type_embeddings.weight": ("position embedding", "embeddings"),
-    "roberta.embeddings.LayerNorm.weight": ("normalisation", "embeddings"),
-    "roberta.encoder.layer.2.attention.self.key.bias": ("attention", "layer 2"),
-    "roberta.encoder.layer.2.attention.output.dense.weight": ("attention", "layer 2"),
-    "roberta.encoder.layer.2.attention.output.LayerNorm.weight": ("normalisation", "layer 2"),
-    "roberta.encoder.layer.2.intermediate.dense.weight": ("feed-forward", "layer 2"),
-    "roberta.encoder.layer.2.output.dense.weight": ("feed-forward", "layer 2"),
-    "heads.sst2.dense.weight": ("head, other", "end"),
-    "classifier.out_proj.bias": ("head, other", "end"),
-    "model.embed_tokens.weight": ("token embedding", "embeddings"),
-    "model.layers.29.self_attn.q_proj.weight": ("attention", "layer 29"),
-    "model.layers.29.mlp.gate_proj.weight": ("feed-forward", "layer 29"),
-    "model.layers.29.post_attention_layernorm.weight": ("normalisation", "layer 29"),
-    "model.norm.weight": ("normalisation", "end"),
-    "lm_head.weight": ("head, other", "end"),
+def models():
+    sizes: dict[str, Any] = {
+        "vocab_size": 20,
+        "hidden_size": 8,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 12,
+    }
+    roberta = toys.classifier()
+    roberta.add_head("sst2", 2)
+    return {
+        "gpt2": GPT2LMHeadModel(GPT2Config(vocab_size=20, n_positions=8, n_embd=8, n_layer=2, n_head=2)),
+        "llama": LlamaForCausalLM(LlamaConfig(**sizes, num_key_value_heads=2, tie_word_embeddings=False)),
+        "bert": BertForSequenceClassification(BertConfig(**sizes)),
+        "roberta": roberta,
+    }
+
+
+# By architecture: a name, its layer, its kind.
+NAMES = {
+    "gpt2": [
+        ("transformer.wte.weight", "embeddings", "token embedding"),
+        ("transformer.wpe.weight", "embeddings", "position embedding"),
+        ("transformer.h.0.ln_1.weight", "layer 0", "normalisation"),
+        ("transformer.h.1.attn.c_attn.weight", "layer 1", "attention"),
+        ("transformer.h.1.attn.c_proj.bias", "layer 1", "attention"),
+        ("transformer.h.1.mlp.c_proj.weight", "layer 1", "feed-forward"),
+        ("transformer.ln_f.bias", "end", "normalisation"),
+    ],
+    "llama": [
+        ("model.embed_tokens.weight", "embeddings", "token embedding"),
+        ("model.layers.0.input_layernorm.weight", "layer 0", "normalisation"),
+        ("model.layers.0.post_attention_layernorm.weight", "layer 0", "normalisation"),
+        ("model.layers.1.self_attn.q_proj.weight", "layer 1", "attention"),
+        ("model.layers.1.mlp.gate_proj.weight", "layer 1", "feed-forward"),
+        ("model.norm.weight", "end", "normalisation"),
+        ("lm_head.weight", "end", "head, other"),
+    ],
+    "bert": [
+        ("bert.embeddings.word_embeddings.weight", "embeddings", "token embedding"),
+        ("bert.embeddings.token_type_embeddings.weight", "embeddings", "position embedding"),
+        ("bert.embeddings.LayerNorm.weight", "embeddings", "normalisation"),
+        ("bert.encoder.layer.0.attention.self.query.weight", "layer 0", "attention"),
+        ("bert.encoder.layer.0.attention.output.dense.weight", "layer 0", "attention"),
+        ("bert.encoder.layer.0.attention.output.LayerNorm.bias", "layer 0", "normalisation"),
+        ("bert.encoder.layer.1.intermediate.dense.weight", "layer 1", "feed-forward"),
+        ("bert.encoder.layer.1.output.dense.bias", "layer 1", "feed-forward"),
+        ("bert.pooler.dense.weight", "end", "head, other"),
+        ("classifier.weight", "end", "head, other"),
+    ],
+    "roberta": [
+        ("body.embeddings.word_embeddings.weight", "embeddings", "token embedding"),
+        ("body.embeddings.position_embeddings.weight", "embeddings", "position embedding"),
+        ("body.encoder.layer.0.attention.self.value.bias", "layer 0", "attention"),
+        ("body.encoder.layer.0.output.dense.weight", "layer 0", "feed-forward"),
+        ("body.encoder.layer.0.output.LayerNorm.weight", "layer 0", "normalisation"),
+        ("heads.sst2.out_proj.weight", "end", "head, other"),
+    ],
 }
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_parameter_is_told_by_its_name(name):
-    assert (plots.kind_of(name), plots.layer_of(name)) == NAMES[name]
+@pytest.mark.parametrize("architecture", NAMES)
+def test_names_are_sorted_into_layers_and_kinds(architecture):
+    parameters = dict(models()[architecture].named_parameters())
+    for name, layer, kind in NAMES[architecture]:
+        assert name in parameters, f"the architecture has no {name}; it has {sorted(parameters)}"
+        assert (plots.layer_of(name), plots.kind_of(name)) == (layer, kind)
 
 
-def test_no_weight_of_the_course_is_left_without_a_place():
-    causal = {name for name, _ in causal_model().named_parameters()}
-    assert {plots.layer_of(name) for name in causal} == {"embeddings", "layer 0", "layer 1", "end"}
-    everything = {"token embedding", "position embedding", "normalisation", "attention", "feed-forward"}
-    assert {plots.kind_of(name) for name in causal} == everything
-    body = {name for name, _ in classifier().named_parameters()}
-    assert {plots.layer_of(name) for name in body} == {"embeddings", "layer 0"}
-    assert {plots.kind_of(name) for name in body} == everything
+@pytest.mark.parametrize("architecture", NAMES)
+def test_inside_a_layer_nothing_is_left_over(architecture):
+    for name in dict(models()[architecture].named_parameters()):
+        if plots.layer_of(name).startswith("layer"):
+            assert plots.kind_of(name) in ("attention", "feed-forward", "normalisation"), name
+
+
+@pytest.mark.parametrize("group_of", [plots.layer_of, plots.kind_of])
+@pytest.mark.parametrize("architecture", NAMES)
+def test_shares_sum_to_one(architecture, group_of):
+    found = shares({name: each.detach() ** 2 for name, each in models()[architecture].named_parameters()}, group_of)
+    assert np.sum(list(found.values()), axis=0) == pytest.approx([1, 1])
 
 
 IMPORTANCE = {
-    "transformer.wte.weight": torch.tensor([[1.0, 3.0], [0.0, 0.0], [2.0, 2.0]]),  # 8 of 20, 6 of 10 entries
-    "transformer.h.0.attn.c_attn.weight": torch.tensor([[9.0]]),
-    "transformer.h.0.mlp.c_fc.bias": torch.tensor([1.0, 0.0]),
-    "transformer.h.1.attn.c_attn.weight": torch.tensor([[2.0]]),
+    "h.0.mlp.weight": torch.full((2, 3), 0.5),  # 3 of 10
+    "wte.weight": torch.full((4, 1), 1.5),  # 6 of 10
+    "h.0.mlp.bias": torch.tensor([1.0, 0.0]),  # 1 of 10
 }
 
 
-def test_shares_by_layer_and_by_kind():
-    by_layer = shares(IMPORTANCE, plots.layer_of)
-    assert list(by_layer) == ["embeddings", "layer 0", "layer 1"]
-    assert by_layer["embeddings"] == pytest.approx((0.4, 0.6))
-    assert by_layer["layer 0"] == pytest.approx((0.5, 0.3))
-    assert by_layer["layer 1"] == pytest.approx((0.1, 0.1))
-    by_kind = shares(IMPORTANCE, plots.kind_of)
-    assert by_kind["attention"] == pytest.approx((0.55, 0.2))
-    for found in (by_layer, by_kind):
-        np.testing.assert_allclose(np.sum(list(found.values()), axis=0), 1)
+def test_shares_by_hand():
+    found = shares({f"transformer.{name}": each for name, each in IMPORTANCE.items()}, plots.layer_of)
+    assert found == {"layer 0": pytest.approx((0.4, 8 / 12)), "embeddings": pytest.approx((0.6, 4 / 12))}
 
 
-def test_shares_of_half_precision_are_added_up_in_full():
-    many = {"transformer.h.0.attn.c_attn.weight": torch.full((3000, 100), 0.5, dtype=torch.float16)}
-    many["transformer.h.1.attn.c_attn.weight"] = torch.full((1000, 100), 0.5, dtype=torch.float16)  # 50,000 < 65,504
-    assert shares(many, plots.layer_of)["layer 0"] == pytest.approx((0.75, 0.75))
-
-
-def test_nothing_has_no_shares():
-    with pytest.raises(ValueError, match="zero everywhere"):
-        plots.importance_shares({"transformer.h.0.attn.c_attn.weight": torch.zeros(2, 2)})
-
-
-def test_bars_show_importance_beside_parameters_from_the_first_layer_down():
-    ax: Any = plots.importance_shares(IMPORTANCE)
-    importance, parameters = ax.containers
-    assert (importance.get_label(), parameters.get_label()) == ("of the importance", "of the parameters")
-    np.testing.assert_allclose([bar.get_width() for bar in importance], [40, 50, 10])
-    np.testing.assert_allclose([bar.get_width() for bar in parameters], [60, 30, 10])
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["embeddings", "layer 0", "layer 1"]
-    assert ax.yaxis.get_inverted()
+def test_shares_are_drawn_in_percent_beside_those_of_the_parameters():
+    ax: Any = plots.importance_shares(IMPORTANCE, plots.kind_of)
+    widths = {bars.get_label(): [bar.get_width() for bar in bars] for bars in ax.containers}
+    assert widths["of the importance"] == pytest.approx([40, 60])
+    assert widths["of the parameters"] == pytest.approx([100 * 8 / 12, 100 * 4 / 12])
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["feed-forward", "token embedding"]
     assert ax.get_xlabel() == "share (%)"
-    assert plots.importance_shares(IMPORTANCE, plots.kind_of, ax=ax) is ax
+    assert ax.yaxis.get_inverted()  # the first group stands on top
+    assert legend(ax) == ["of the importance", "of the parameters"]
 
 
-def test_rows_of_the_embedding_stand_over_how_often_their_token_occurs():
-    rows, counts = IMPORTANCE["transformer.wte.weight"], torch.tensor([5, 7, 100])
-    ax: Any = plots.importance_by_token(rows, counts)
+def test_an_importance_of_zero_has_no_shares():
+    with pytest.raises(ValueError, match="zero everywhere: it has no shares"):
+        plots.importance_shares({"wte.weight": torch.zeros(3, 2)})
+
+
+def test_tokens_are_drawn_by_how_often_they_occur_and_those_that_never_do_are_left_out():
+    rows = torch.tensor([[1.0, 3.0], [9.0, 9.0], [0.0, 0.0], [0.5, 0.1]])
+    ax: Any = plots.importance_by_token(rows, torch.tensor([7, 0, 5, 2]))
+    np.testing.assert_allclose(ax.lines[0].get_xydata(), [[7, 2.0], [2, 0.3]])
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
-    np.testing.assert_allclose(ax.lines[0].get_xydata(), [[5, 2], [100, 2]])  # a row of zeros has no logarithm
     assert ax.get_xlabel() == "occurrences in the data (log scale)"
     assert ax.get_ylabel() == "mean importance of the row (log scale)"
 
 
-def test_tokens_that_never_occur_are_left_out():
-    ax: Any = plots.importance_by_token(IMPORTANCE["transformer.wte.weight"], [0, 3, 4])
-    np.testing.assert_allclose(ax.lines[0].get_xydata(), [[4, 2]])
+def test_a_model_without_its_head_has_layers_too():
+    assert plots.layer_of("h.3.mlp.c_fc.weight") == "layer 3"
+    assert plots.layer_of("layers.12.self_attn.q_proj.weight") == "layer 12"
+
+
+def test_shares_of_half_precision_are_added_up_in_full():
+    many = {"h.0.attn.weight": torch.full((3000, 100), 0.5, dtype=torch.float16)}  # the sum is beyond float16
+    many["h.1.attn.weight"] = torch.full((1000, 100), 0.5, dtype=torch.float16)
+    assert shares(many, plots.layer_of)["layer 0"] == pytest.approx((0.75, 0.75))
+
+
+# Two bowls -----------------------------------------------------------------------------------------------------------
+
+OLD, NEW = TwoWeightTask((-1.0, 0.5), (2.0, 0.1)), TwoWeightTask((1.0, -0.5), (0.5, 0.5))
+
+
+def lines_of(ax: Any):
+    return {line.get_label(): line.get_xydata() for line in ax.lines}
+
+
+def test_two_bowls_show_the_optima_the_path_and_the_solution():
+    ax: Any = plots.two_bowls(OLD, NEW, strength=0.3)
+    lines = lines_of(ax)
+    np.testing.assert_allclose(lines["old task: optimum and level lines"], [[-1.0, 0.5]])
+    np.testing.assert_allclose(lines["new task: optimum and level lines"], [[1.0, -0.5]])
+    np.testing.assert_allclose(lines["λ = 0.3"], [ewc_solution(OLD, NEW, 0.3).numpy()])
+    path = lines["EWC, λ from 0.001 to 1000"]
+    np.testing.assert_allclose(path[0], ewc_solution(OLD, NEW, 1e-3).numpy())
+    np.testing.assert_allclose(path[-1], ewc_solution(OLD, NEW, 1e3).numpy())
+    assert set(legend(ax)) == set(lines)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("first weight", "second weight")
+    assert ax.get_aspect() == 1
+
+
+def test_without_a_strength_none_is_marked():
+    assert not any(label.startswith("λ =") for label in lines_of(plots.two_bowls(OLD, NEW)))
+
+
+def test_the_whole_fishers_path_is_drawn_where_it_differs():
+    correlated = TwoWeightTask((-1.0, 0.5), (2.0, 0.1), 0.6)
+    assert "with the whole Fisher" not in lines_of(plots.two_bowls(OLD, NEW))
+    path = lines_of(plots.two_bowls(correlated, NEW))["with the whole Fisher"]
+    np.testing.assert_allclose(path[60], ewc_solution(correlated, NEW, 1.0, diagonal=False).numpy())
+
+
+def test_level_lines_are_where_the_loss_has_their_value():
+    ax: Any = plots.two_bowls(OLD, NEW)
+    for task, contours in zip((OLD, NEW), ax.collections, strict=True):
+        for level, path in zip(contours.levels, contours.get_paths(), strict=True):
+            np.testing.assert_allclose(task.loss(torch.tensor(path.vertices)).numpy(), level, atol=0.01)
+
+
+# Records of one sweep ------------------------------------------------------------------------------------------------
+
+
+def test_sweeps_of_one_method_are_series_of_their_own():
+    settings = (("ewc sample", 1.0, 0.5), ("ewc batched", 100.0, 0.4), ("ewc sample", 10.0, 0.9), ("", 3.0, 0.7))
+    records = [make_record(old=old, name="ewc", strength=strength) for _, strength, old in settings]
+    for record, (sweep, _, _) in zip(records, settings, strict=True):
+        record.extra = {"sweep": sweep} if sweep else {}
+    ax: Any = plots.retention_against_learning(records)
+    assert legend(ax) == ["ewc sample", "ewc batched", "ewc"]  # outside a sweep a record goes by its method
+    np.testing.assert_allclose(bars_of(ax, "ewc sample")[0][:, 1], [49, 89])
+    np.testing.assert_allclose(bars_of(ax, "ewc batched")[0][:, 1], [39])
+    assert texts(ax) == {"1", "10"}  # strengths stand beside the points of a line, not beside a single point

@@ -54,6 +54,19 @@ def test_moving_a_control_redraws_what_belongs_to_it():
         assert shown(curve) == ("After 10 steps: first 89.0, second -1.0\\n", 1)
         assert shown(sweep) == ("λ = 1: kept 49.0, learned 91.0\\n", 1)
         """,
+        """
+        loop = widgets.feedback({"its own words": [[0.7, 0.9, 1.0], [0.7, 0.6, 0.5]]})
+        """,
+        """
+        text, figures = shown(loop)
+        assert text == "Predicted: from 70% to 96.7% after 2 updates at temperature 0.5\\n", text
+        assert figures == 1
+        loop.controls["temperature"].value = 1.0
+        loop.controls["share"].value = 0.25
+        """,
+        """
+        assert shown(loop)[0] == "Predicted: from 25% to 25.0% after 2 updates at temperature 1\\n"
+        """,
         # The chat hands its controls on to every model; what a model makes of them is test_evaluation's business.
         """
         def reply(model, tokenizer, questions, **settings):
@@ -80,7 +93,45 @@ def test_moving_a_control_redraws_what_belongs_to_it():
     )
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:jupyter_client", "ignore::DeprecationWarning:zmq")
+def test_a_message_in_another_thread_leaves_a_figure_to_the_one_that_draws_it():
+    run(
+        """
+        import ipywidgets
+        import matplotlib.pyplot as plt
+        from matplotlib_inline.backend_inline import flush_figures
+        from threading import Thread
+
+        def draw(end):
+            plt.plot([0, end])
+            other = Thread(target=flush_figures)  # what follows every message of a widget
+            other.start()
+            other.join()
+            assert plt.get_fignums(), "the figure was drawn and closed by somebody else"
+            plt.show()
+
+        explorer = widgets.Explorer(draw, {"end": ipywidgets.IntSlider(1)})
+        """,
+        """
+        assert shown(explorer)[1] == 1
+        explorer.controls["end"].value = 2
+        """,
+        """
+        assert shown(explorer)[1] == 1
+        assert plt.isinteractive()
+        """,
+    )
+
+
 def test_only_what_the_oldest_supported_ipywidgets_has():
     sources = Path(inspect.getfile(widgets)).parent.glob("*.py")
     used = {name for source in sources for name in re.findall(r"ipywidgets\.(\w+)", source.read_text())}
-    assert used == {"VBox", "interactive_output", "SelectionSlider", "Text", "FloatSlider", "IntSlider"}
+    assert used == {
+        "VBox",
+        "interactive_output",
+        "SelectionSlider",
+        "Text",
+        "FloatSlider",
+        "FloatLogSlider",
+        "IntSlider",
+    }

@@ -12,6 +12,7 @@ from cfhelpers.fisher.forward import Forward
 from cfhelpers.fisher.hooks import Hooks
 from cfhelpers.fisher.loop import Loop
 from cfhelpers.fisher.objective import Objective
+from cfhelpers.fisher.padding import without_padding
 from cfhelpers.fisher.selfcheck import verdict
 
 
@@ -53,6 +54,11 @@ class Engine:
         Raises:
             ValueError: A layer that saw one row per example in the first batch does not in this one.
         """
+        whole = self.objective.variant == "batched"
+        for part in [batch] if whole else without_padding(self.forward, batch):
+            self._add(part)
+
+    def _add(self, batch: Batch) -> None:
         if len(batch) == 1 or self.objective.variant == "batched":
             self._enable(self.loop)
             self.loop.add(batch, self.objective)

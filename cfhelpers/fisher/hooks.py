@@ -22,7 +22,8 @@ from cfhelpers.fisher.data import Batch
 from cfhelpers.fisher.forward import Forward
 from cfhelpers.fisher.objective import Objective
 from cfhelpers.fisher.rules import Rule, embedding, rule_for
-from cfhelpers.fisher.squares import ParameterSum, Spans
+from cfhelpers.fisher.spans import ActiveSpans
+from cfhelpers.fisher.squares import ParameterSum
 
 
 @dataclass
@@ -78,7 +79,7 @@ class Hooks:
         self.refused: dict[str, str] = {}
         self.expand = True
         self._batch: Batch | None = None
-        self._unpadded: Unpadded | None = None
+        self._spans = ActiveSpans()
         self._last_pass = True
 
     @contextmanager
@@ -113,7 +114,7 @@ class Hooks:
             parameter.grad = None
         for state in self.states.values():
             state.forget(objective.power)
-        self._batch, self._unpadded = batch, _unpadded(batch, self.forward.encoder_decoder)
+        self._batch = batch
         try:
             logits = self.forward(batch)
             last = objective.passes(logits) - 1
@@ -129,7 +130,7 @@ class Hooks:
     def _backward(self, logits: Tensor, gradient: Tensor, last: bool) -> None:
         if not logits.requires_grad:
             return
-        self._last_pass = last
+        self._last_pass, self._spans = last, ActiveSpans()
         # Autocast would round the per-example products to half precision.
         with torch.autocast(logits.device.type, enabled=False):
             logits.backward(gradient, retain_graph=not last)
@@ -202,20 +203,12 @@ class Hooks:
             return
         with torch.no_grad():
             found = layer.rule(layer.module, inputs.detach() if inputs.is_floating_point() else inputs, gradient)
-            spans = self._spans_of(gradient)
+            spans = self._spans.of(gradient) if any(isinstance(each, Outer) for each in found.values()) else None
             for attribute, name in layer.parameters.items():
                 self.reached.add(name)
                 self.states[name].receive(found[attribute], spans if isinstance(found[attribute], Outer) else None)
         if self._last_pass:
             use.inputs = None
-
-    def _spans_of(self, gradient: Tensor) -> Spans | None:
-        """Where each example's tokens are, if the gradient vanishes on the padding, as it should."""
-        unpadded = self._unpadded
-        if unpadded is None or gradient.shape[1] != unpadded.width:
-            return None
-        vanishes = not bool(gradient.flatten(0, 1)[unpadded.padding].any())
-        return unpadded.spans if vanishes else None
 
 
 def _layers(model: nn.Module, parameters: Mapping[str, nn.Parameter]) -> list[Layer]:
@@ -250,31 +243,6 @@ def _uncovered(model: nn.Module, parameters: Mapping[str, nn.Parameter], layers:
                 "Linear" if isinstance(layer.module, (nn.Linear, nn.Embedding)) else type(layer.module).__name__
             )
     return bare | {name for name, kind in kinds.items() if len(kind) > 1 and parameters[name].dim() == 2}
-
-
-@dataclass(frozen=True)
-class Unpadded:
-    """Where a batch's attention mask ``[B, width]`` has tokens: spans per example, and the padded flat positions."""
-
-    spans: Spans
-    padding: Tensor
-    width: int
-
-
-def _unpadded(batch: Batch, encoder_decoder: bool) -> Unpadded | None:
-    mask = batch.inputs.get("attention_mask")
-    if encoder_decoder or not isinstance(mask, Tensor) or mask.dim() != 2 or mask.is_cuda or bool(mask.all()):
-        return None
-    attended = mask != 0
-    width = mask.shape[1]
-    first = attended.int().argmax(1)
-    last = width - attended.flip(1).int().argmax(1)
-    last = torch.where(attended.any(1), last, first)
-    position = torch.arange(width)
-    outside = (position < first[:, None]) | (position >= last[:, None])
-    return Unpadded(
-        list(zip(first.tolist(), last.tolist(), strict=True)), outside.flatten().nonzero().squeeze(1), width
-    )
 
 
 def _require_rows(ids: Tensor, examples: int) -> None:

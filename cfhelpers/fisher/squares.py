@@ -6,18 +6,18 @@ Everything that is squared here can be had as an absolute value instead (``power
 from __future__ import annotations
 
 import bisect
-from collections.abc import Sequence
+import importlib.util
 
 import torch
 from torch import Tensor
 
 from cfhelpers.fisher.contributions import Contribution, Outer, Rows, Vector
 from cfhelpers.fisher.objective import Power
+from cfhelpers.fisher.spans import Spans
 
-TILE_ENTRIES = 3 << 18  # 3 MB of float32: one tile of the product and one of the sum stay in a core's cache
+TILE_ENTRIES = 3 << 16  # 0.75 MB of float32: one tile of the product and one of the sum stay in a core's cache
+HAS_TRITON = importlib.util.find_spec("triton") is not None
 BATCHED_ENTRIES = 1 << 26  # on an accelerator the tile holds all examples, to launch few kernels
-
-Spans = Sequence[tuple[int, int]]
 
 
 def raised_(gradients: Tensor, power: Power) -> Tensor:
@@ -37,18 +37,21 @@ def add_raised_outer_(
         power: 2 for squares, 1 for absolute values.
         kept: Rows to be handed out instead of added (a tied embedding adds to them later).
     """
-    left, right = outer.left.to(total.dtype), outer.right.to(total.dtype)
-    examples, tokens, _ = left.shape
-    if tokens == 1 and kept is None:
+    left, right = outer.left, outer.right
+    if total.is_cuda and (kept is not None or left.shape[1] > 1):
+        left = left if kept is None else kept.take_from_(left, right)
+        _add_on_gpu_(total, left, right, power)
+        return
+    left, right = left.to(total.dtype), right.to(total.dtype)
+    spans = spans or [(0, left.shape[1])] * len(left)
+    if kept is None and all(stop - start <= 1 for start, stop in spans):
         # One token's gradient is a product of two numbers, so each can be raised by itself.
-        total.addmm_(raised_(left[:, 0].clone(), power).T, raised_(right[:, 0].clone(), power))
-    elif total.is_cuda and kept is None:
-        _add_in_batches_(total, left, right, power)
-    else:
-        spans = spans or [(0, tokens)] * examples
-        lefts = [left[b, start:stop].T for b, (start, stop) in enumerate(spans)]
-        rights = [right[b, start:stop] for b, (start, stop) in enumerate(spans)]
-        _add_in_tiles_(total, lefts, rights, power, kept)
+        rows = list(range(len(left))), [start for start, _ in spans]
+        total.addmm_(raised_(left[rows], power).T, raised_(right[rows], power))
+        return
+    lefts = [left[b, start:stop].T for b, (start, stop) in enumerate(spans)]
+    rights = [right[b, start:stop] for b, (start, stop) in enumerate(spans)]
+    _add_in_tiles_(total, lefts, rights, power, kept)
 
 
 def _add_in_tiles_(
@@ -67,6 +70,15 @@ def _add_in_tiles_(
                 part.addcmul_(tile, tile)  # reads and writes the tile once less than squaring it first
             else:
                 part.add_(tile.abs_())
+
+
+def _add_on_gpu_(total: Tensor, left: Tensor, right: Tensor, power: Power) -> None:
+    if HAS_TRITON and total.dtype == torch.float32:
+        from cfhelpers.fisher import fused
+
+        fused.add_raised_outer_(total, left, right, power)
+    else:
+        _add_in_batches_(total, left.to(total.dtype), right.to(total.dtype), power)
 
 
 def _add_in_batches_(total: Tensor, left: Tensor, right: Tensor, power: Power) -> None:
@@ -106,6 +118,21 @@ class KeptRows:
             here = torch.tensor(self._rows[low:high], device=tile.device) - first
             self.values[low:high] = tile[here]
             tile.index_fill_(0, here, 0.0)
+
+    def take_from_(self, left: Tensor, right: Tensor) -> Tensor:
+        """Form these rows of all examples at once from ``[B, T, m]`` and ``[B, T, n]``; ``left`` without them."""
+        examples = len(left)
+        pairs = self.pairs[self.skipped :]
+        owner, row = pairs // self.total.shape[0], pairs % self.total.shape[0]
+        counts = torch.bincount(owner, minlength=examples)
+        place = torch.arange(len(pairs), device=pairs.device) - (counts.cumsum(0) - counts)[owner]
+        chosen = torch.zeros(examples, int(counts.max()), dtype=torch.long, device=pairs.device)
+        chosen[owner, place] = row
+        columns = left.gather(2, chosen[:, None, :].expand(-1, left.shape[1], -1)).to(self.values.dtype)
+        self.values[self.skipped :] = torch.bmm(columns.mT, right.to(self.values.dtype))[owner, place]
+        left = left.clone()
+        left[owner, :, row] = 0.0
+        return left
 
     def add(self, values: Tensor) -> None:
         """Add the embedding's part ``[B, T, D]``."""
@@ -172,7 +199,7 @@ class ParameterSum:
         if self.kept is not None:
             self.kept.finish(self.power)
         if vectors:
-            together = torch.stack(vectors).sum(0).to(self.total.dtype)
+            together = (vectors[0].clone() if len(vectors) == 1 else torch.stack(vectors).sum(0)).to(self.total.dtype)
             self.total.add_(raised_(together, self.power).sum(0).view_as(self.total))
         self.restart()
 

@@ -6,6 +6,7 @@ tell apart; every series also has its own marker or line style.
 """
 
 from cfhelpers.plots.comparisons import penalty_ratio, penalty_ratios, retention_against_learning, strength_sweep
+from cfhelpers.plots.feedback import shares_over_updates
 from cfhelpers.plots.importance import importance_by_token, importance_shares, kind_of, layer_of
 from cfhelpers.plots.one_record import learning_curves, loss_curves, result_matrix
 from cfhelpers.plots.parts import kept_and_learned, scores_at
@@ -24,6 +25,7 @@ __all__ = [
     "result_matrix",
     "retention_against_learning",
     "scores_at",
+    "shares_over_updates",
     "strength_sweep",
     "two_bowls",
 ]

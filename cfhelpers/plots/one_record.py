@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from cfhelpers.metrics import mean_and_interval
 from cfhelpers.plots.parts import (
-    UNITS,
     line_with_band,
     mark_tasks,
     metric_label,
@@ -43,12 +42,11 @@ def result_matrix(record: Record, ax: Axes | None = None) -> Axes:
         text = _cell_text([shown(results[i][j], record.metrics[j]) for results in record.results])
         ax.text(j, i, text, ha="center", va="center", color="black" if not goodness[i, j] < 0.5 else "white")
     ticks = range(len(record.tasks))
-    ax.set_xticks(
-        ticks,
-        [f"{task}\n{metric}\n({UNITS[metric]})" for task, metric in zip(record.tasks, record.metrics, strict=True)],
-    )
+    labels = [f"{task}\n{metric_label(metric)}" for task, metric in zip(record.tasks, record.metrics, strict=True)]
+    shared = len(set(record.metrics)) == 1  # said once, it does not run into its neighbour
+    ax.set_xticks(ticks, record.tasks if shared else labels)
     ax.set_yticks(ticks, record.tasks)
-    ax.set_xlabel("score on")
+    ax.set_xlabel(f"score on\n{metric_label(record.metrics[0])}" if shared else "score on")
     ax.set_ylabel("after learning")
     ax.set_title(record.label)
     return ax

@@ -6,7 +6,7 @@ import ipywidgets
 
 from cfhelpers import plots
 from cfhelpers.records import Record
-from cfhelpers.widgets.explorer import Explorer
+from cfhelpers.widgets.explorer import LAYOUT, STYLE, Explorer
 
 
 def training_steps(record: Record) -> Explorer:
@@ -30,6 +30,6 @@ def training_steps(record: Record) -> Explorer:
         plt.show()
 
     slider = ipywidgets.SelectionSlider(
-        options=steps, value=steps[-1], description="steps", continuous_update=False, layout={"width": "30em"}
+        options=steps, value=steps[-1], description="steps", continuous_update=False, style=STYLE, layout=LAYOUT
     )
     return Explorer(draw, {"step": slider})

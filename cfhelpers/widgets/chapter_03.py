@@ -11,7 +11,7 @@ from torch import nn
 from cfhelpers import plots
 from cfhelpers.evaluation import answer_questions
 from cfhelpers.records import Record
-from cfhelpers.widgets.explorer import Explorer
+from cfhelpers.widgets.explorer import LAYOUT, STYLE, Explorer
 
 
 def strengths(records: Sequence[Record]) -> Explorer:
@@ -41,7 +41,8 @@ def strengths(records: Sequence[Record]) -> Explorer:
         value=values[len(values) // 2],
         description="λ",
         continuous_update=False,
-        layout={"width": "30em"},
+        style=STYLE,
+        layout=LAYOUT,
     )
     return Explorer(draw, {"strength": slider})
 
@@ -66,14 +67,13 @@ def chat(models: Mapping[str, nn.Module], tokenizer: Any, *, question: str) -> E
             reply = answer_questions(model, tokenizer, [question], temperature=temperature, top_k=top_k, seed=seed)[0]
             print(f"{name:>{width}}: {reply}")
 
+    common = {"continuous_update": False, "style": STYLE, "layout": LAYOUT}
     return Explorer(
         draw,
         {
-            "question": ipywidgets.Text(question, description="you", continuous_update=False, layout={"width": "40em"}),
-            "temperature": ipywidgets.FloatSlider(
-                0.0, min=0.0, max=2.0, step=0.1, description="temperature", continuous_update=False
-            ),
-            "top_k": ipywidgets.IntSlider(50, min=1, max=100, description="top-k", continuous_update=False),
-            "seed": ipywidgets.IntSlider(0, min=0, max=20, description="seed", continuous_update=False),
+            "question": ipywidgets.Text(question, description="you", **common),
+            "temperature": ipywidgets.FloatSlider(0.0, min=0.0, max=2.0, step=0.1, description="temperature", **common),
+            "top_k": ipywidgets.IntSlider(50, min=1, max=100, description="top-k", **common),
+            "seed": ipywidgets.IntSlider(0, min=0, max=20, description="seed", **common),
         },
     )

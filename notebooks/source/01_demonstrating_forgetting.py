@@ -11,7 +11,8 @@
 #
 # Running all cells takes at most 1 minute in the profile `tiny`, 10 in `laptop`, 15 in `full`.
 #
-# Next: [3 · Elastic weight consolidation on DialoGPT](03_ewc_on_dialogpt.ipynb)
+# Previous: [0 · Start here](00_start_here.ipynb) · next:
+# [3 · Elastic weight consolidation on DialoGPT](03_ewc_on_dialogpt.ipynb)
 #
 # {{colab badge}}
 
@@ -43,9 +44,10 @@ run = cf.start(seed=0)
 sentiment, inference = run.tasks("sst2", "mnli")
 for task in (sentiment, inference):
     print(f"{task.name}: {len(task.train)} to learn from, {len(task.test)} to be tested on; chance {task.chance:.0%}")
-    for example in task.test.select(range(3)):
+    for label in range(len(task.label_names)):
+        example = next(row for row in task.test if row["label"] == label)
         texts = " | ".join(example[column] for column in ("text", "text_pair") if column in example)
-        print(f"   {task.label_names[example['label']]:<14}{texts}")
+        print(f"   {task.label_names[label]:<14}{texts}")
 
 # %% [markdown]
 # ## Learn one thing, then another
@@ -400,6 +402,8 @@ for task, colour, marker in (("sst2", "#0072B2", "o"), ("mnli", "#D55E00", "s"))
         label=f"{'kept' if task == 'sst2' else 'learned'}: {task}",
     )
 ax.set_xscale("log")
+ax.set_xticks([record.plan["learning_rate"] for record in rates], [f"{r.plan['learning_rate']:g}" for r in rates])
+ax.minorticks_off()
 ax.set_xlabel("learning rate (log scale)")
 ax.set_ylabel("test accuracy (% of texts)")
 ax.legend()

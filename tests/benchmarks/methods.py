@@ -30,14 +30,20 @@ def ours(workload: Workload) -> Squares:
     return dict(fisher_diagonal(workload.model, workload.batches, progress=False))
 
 
-def loop(workload: Workload) -> Squares:
-    """Batches of one, padding included, as tutorials do it."""
-    rows = [
-        {name: value[row : row + 1] for name, value in batch.items()}
-        for batch in workload.batches
-        for row in range(len(batch["labels"]))
-    ]
-    return squares_of_each(workload.model, rows)
+def tutorial(workload: Workload) -> Squares:
+    """What tutorials with ``transformers`` do: batches of one, padding included, the model's own loss (a mean)."""
+    model = workload.model
+    total = {name: torch.zeros_like(parameter) for name, parameter in model.named_parameters()}
+    count = sum(len(batch["labels"]) for batch in workload.batches)
+    for batch in workload.batches:
+        for row in range(len(batch["labels"])):
+            model.zero_grad()
+            model(**{name: value[row : row + 1] for name, value in batch.items()}).loss.backward()
+            for name, parameter in model.named_parameters():
+                if parameter.grad is not None:
+                    total[name] += parameter.grad.data**2 / count
+    model.zero_grad(set_to_none=True)
+    return total
 
 
 def trimmed_loop(workload: Workload) -> Squares:
@@ -115,21 +121,26 @@ def _additive_masks(batch: dict[str, Tensor]) -> Tensor:
     allowed = mask[:, None, :].expand(-1, mask.shape[1], -1)
     if batch["labels"].dim() == 2:
         allowed = allowed & torch.ones_like(allowed[0]).tril()
-    return torch.zeros(allowed.shape).masked_fill(~allowed, torch.finfo(torch.float32).min)[:, None, None]
+    return torch.zeros(allowed.shape, device=allowed.device).masked_fill(~allowed, torch.finfo(torch.float32).min)[
+        :, None, None
+    ]
 
 
 def opacus(workload: Workload) -> Squares:
     """Opacus' GradSampleModule, given ``[B, T]`` position ids (without them its position embeddings are wrong)."""
     from opacus import GradSampleModule
 
-    model = GradSampleModule(workload.model, strict=False)
+    model = GradSampleModule(workload.model, strict=False, loss_reduction="sum")
+    for module in workload.model.modules():
+        # It watches layers in training mode only; dropout, which has no parameters, stays off.
+        module.training = any(True for _ in module.parameters(recurse=False))
     try:
         total = {name: torch.zeros_like(parameter) for name, parameter in workload.model.named_parameters()}
         for batch in workload.batches:
             inputs = dict(batch)
             if batch["labels"].dim() == 2:
                 rows, width = batch["input_ids"].shape
-                inputs["position_ids"] = torch.arange(width).expand(rows, -1)
+                inputs["position_ids"] = torch.arange(width, device=batch["labels"].device).expand(rows, -1)
             labels = inputs.pop("labels")
             logits = model(**inputs).logits
             if labels.dim() == 2:
@@ -142,6 +153,7 @@ def opacus(workload: Workload) -> Squares:
         return {name: value.div_(count) for name, value in total.items()}
     finally:
         model.remove_hooks()
+        workload.model.eval()
         model.zero_grad(set_to_none=True)
 
 
@@ -194,7 +206,7 @@ METHODS: dict[str, Method] = {
     "forward + backward": forward_backward,
     "ours": ours,
     "batch-of-one loop, trimmed": trimmed_loop,
-    "batch-of-one loop": loop,
+    "transformers tutorial": tutorial,
     "torch.func vmap": vmap,
     "batch gradient squared (wrong)": wrong,
 }

@@ -9,13 +9,12 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from cfhelpers.penalty import QuadraticPenalty
-from tests.benchmarks import measure
+from tests.benchmarks import measure, report
 from tests.benchmarks.workloads import WORKLOADS, Workload
 
 STEP = "training step"
@@ -25,24 +24,23 @@ def main(arguments: list[str] | None = None) -> None:
     """Measure the chosen workloads and write JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("workloads", nargs="*", default=["a", "b"], help="a, b, c, smollm2 or tiny")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--output", type=Path, default=measure.RESULTS / "penalty.json")
+    measure.add_arguments(parser)
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(chosen.threads)
     logging.getLogger("transformers").setLevel(logging.ERROR)
     before = measure.provenance()
-    found = {name: measure_workload(WORKLOADS[name](), chosen.rounds) for name in chosen.workloads}
+    found = {name: measure_workload(WORKLOADS[name]().to(chosen.device), chosen) for name in chosen.workloads}
     result = {"before": before, "after": measure.provenance(), "rounds": chosen.rounds, "workloads": found}
-    measure.write(chosen.output, result)
+    measure.write(chosen.output or measure.result_path("penalty", chosen), result)
+    if chosen.output is None:
+        report.update_readme()
 
 
-def measure_workload(workload: Workload, rounds: int) -> dict[str, Any]:
+def measure_workload(workload: Workload, chosen: argparse.Namespace) -> dict[str, Any]:
     """Time the step and both ways of adding the penalty; prints a table."""
-    times = measure.interleaved(functions(workload), rounds)
-    methods = {
-        name: measure.summary(values["cpu_seconds"], times[STEP]["cpu_seconds"]) for name, values in times.items()
-    }
+    times = measure.interleaved(functions(workload), chosen.rounds, chosen.device)
+    seconds = "wall_seconds" if chosen.device == "cuda" else "cpu_seconds"
+    methods = {name: measure.summary(values[seconds], times[STEP][seconds]) for name, values in times.items()}
     print(f"\n{workload.name}: {workload.description}")
     for name, values in methods.items():
         low, high = values["ratio_low"], values["ratio_high"]

@@ -27,6 +27,11 @@ class Workload:
     model: nn.Module
     batches: Batches
 
+    def to(self, device: str) -> Workload:
+        """The same on a device."""
+        batches = [{name: value.to(device) for name, value in batch.items()} for batch in self.batches]
+        return Workload(self.name, self.description, self.model.to(device), batches)
+
     @property
     def examples(self) -> Batches:
         """Each example as a batch of its own, with its padding cut off."""

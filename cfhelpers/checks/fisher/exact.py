@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -38,12 +39,38 @@ def _inputs() -> Tensor:
 
 
 def _examine(answer: Callable[..., Any]) -> Numbers:
+    numbers = _numbers(answer)
+    torch.manual_seed(1)  # the first run began with another seed
+    again = _numbers(answer)
+    if any(name in again and not np.array_equal(numbers[name], again[name], equal_nan=True) for name in numbers):
+        raise CheckFailed(
+            "the numbers differ from one run to the next. Drawing labels from the model estimates the Fisher (the "
+            "variant “sample”); exact goes through every class and weights it with its probability."
+        )
+    if numbers and max(float(np.abs(array).max()) for array in numbers.values()) < 1e-9:
+        raise CheckFailed(
+            "your Fisher is zero everywhere, but for rounding. Was the expected gradient squared? The expectation of "
+            "∂ log p is zero whatever the weights do: square each class's gradient, then take the expectation."
+        )
+    return numbers
+
+
+def _numbers(answer: Callable[..., Any]) -> Numbers:
     model = ToyNetwork().train()
     unharmed = Unharmed(model)
     fisher = answer(model, _inputs())
     require_evaluation_mode(model.observed)
     unharmed.check()
     numbers = tensors(fisher, "the Fisher")
+    for name, tensor in fisher.items():
+        if tensor.requires_grad:
+            raise CheckFailed(
+                f"{name} still hangs on a graph: detach the probabilities. Importances are plain numbers."
+            )
+        if tensor.dtype in (torch.float16, torch.bfloat16):
+            raise CheckFailed(
+                f"{name} is {tensor.dtype}: squares of small gradients vanish in it. Accumulate in float32."
+            )
     negative = [name for name, array in numbers.items() if (array < 0).any()]
     if negative:
         raise CheckFailed(
@@ -101,6 +128,21 @@ def _of_the_batch(model: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
     return dict(zip(parameters, total, strict=True))
 
 
+def _of_a_square_matrix(reduce: Callable[[Tensor], Tensor]) -> Callable[[nn.Module, Tensor], dict[str, Tensor]]:
+    """Return an estimate from log_p[:, labels], which is ``[N, N]``; ``reduce`` makes it values to differentiate."""
+
+    def fisher(model: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
+        model.eval()
+        parameters = dict(model.named_parameters())
+        log_p = model(inputs).log_softmax(-1)
+        values = reduce(log_p[:, log_p.argmax(-1)]).reshape(-1)
+        by_value = [_gradients(value, list(parameters.values())) for value in values]
+        squares = [torch.stack(each).square().mean(0) for each in zip(*by_value, strict=True)]
+        return dict(zip(parameters, squares, strict=True))
+
+    return fisher
+
+
 class _AsHuggingFace(nn.Module):
     """Gives the exercise's model the form that the library takes, with its own parameter names."""
 
@@ -150,11 +192,6 @@ exact_fisher = Exercise(
             _fisher_of(_over_classes(lambda g, p: g[int(p.argmax())].square())),
         ),
         Mistake(
-            "you squared the expected gradient. The expectation of ∂ log p is zero whatever the weights do: square "
-            "each class's gradient, then take the expectation.",
-            _fisher_of(_over_classes(lambda g, p: (p * g).sum(0).square())),
-        ),
-        Mistake(
             "you differentiated the probability, not its logarithm. Use log_softmax.",
             _fisher_of(_over_classes(lambda g, p: (p * g.square()).sum(0), of_probability=True)),
         ),
@@ -165,6 +202,14 @@ exact_fisher = Exercise(
         Mistake(
             "you squared the gradient of the whole batch: go through its rows, square, then average.",
             _of_the_batch,
+        ),
+        *(
+            Mistake(
+                "log_p[:, labels] sets every example against every other's label, N × N numbers: each example has its "
+                "own row. And all classes count, not only the most probable one.",
+                _of_a_square_matrix(reduce),
+            )
+            for reduce in (lambda square: square.sum(1), lambda square: square.mean(1), torch.sum, torch.mean)
         ),
         Mistake(
             "the sum over the examples was not divided by their number.",

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cfhelpers.checks.exercise import Exercise, Mistake, Numbers, tensors
+from cfhelpers.checks.exercise import CheckFailed, Exercise, Mistake, Numbers, tensors
 
-# Old optimum, importance, new optimum, curvature of the new task's loss, strength.
+_NAMES = ("old", "importance", "new", "curvature", "strength")
 _INPUTS: dict[str, tuple[Tensor, Tensor, Tensor, Tensor, float]] = {
     "no correlation": (
         torch.tensor([1.0, -0.5]),
@@ -33,7 +33,16 @@ def _examine(answer: Callable[..., Any]) -> Numbers:
     found: Numbers = {}
     for name, inputs in _INPUTS.items():
         copies = [each.clone() if isinstance(each, Tensor) else each for each in inputs]
-        found |= tensors({name: answer(*copies)}, "the solution")
+        solution = answer(*copies)
+        if solution is None:
+            raise CheckFailed("the solution is None: the answer has to end with a return statement.")
+        for what, given, copied in zip(_NAMES, inputs, copies, strict=True):
+            if isinstance(given, Tensor) and not torch.equal(given, torch.as_tensor(copied)):
+                raise CheckFailed(
+                    f"your code changed {what} itself, so what comes after computes with other numbers: += and -= do. "
+                    "Write a = a + b."
+                )
+        found |= tensors({name: solution}, "the solution")
     return found
 
 

@@ -1,0 +1,47 @@
+"""Start here: a share that is amplified by learning from one's own choices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import ipywidgets
+from numpy.typing import ArrayLike
+
+from cfhelpers import plots
+from cfhelpers.feedback import next_share
+from cfhelpers.widgets.explorer import LAYOUT, STYLE, Explorer
+
+
+def feedback(histories: Mapping[str, ArrayLike]) -> Explorer:
+    """Choose a first share and a temperature, and see where a loop that learns exactly what it says would go.
+
+    Args:
+        histories: Measured shares to compare with, as ``plots.shares_over_updates`` takes them.
+
+    Returns:
+        A widget with the controls ``share`` and ``temperature``.
+    """
+
+    def draw(share: float, temperature: float) -> None:
+        import matplotlib.pyplot as plt
+
+        ax = plots.shares_over_updates(histories)
+        shares = [share]
+        for _ in range(round(ax.dataLim.x1)):
+            shares.append(next_share(shares[-1], temperature))
+        ax.plot([100 * each for each in shares], color="black", linestyle=":", marker="x", label="predicted")
+        ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+        print(
+            f"Predicted: from {share:.0%} to {shares[-1]:.1%} after {len(shares) - 1} updates at temperature ", end=""
+        )
+        print(f"{temperature:g}")
+        plt.show()
+
+    common = {"continuous_update": False, "style": STYLE, "layout": LAYOUT}
+    return Explorer(
+        draw,
+        {
+            "share": ipywidgets.FloatSlider(0.7, min=0.0, max=1.0, step=0.05, description="first share", **common),
+            "temperature": ipywidgets.FloatSlider(0.5, min=0.1, max=2.0, step=0.1, description="temperature", **common),
+        },
+    )

@@ -1,0 +1,79 @@
+"""The README's tables of speed, written from the stored measurements: ``python -m tests.benchmarks.report``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.measure import RESULTS
+
+README = Path(__file__).parents[2] / "README.md"
+BEGIN, END = "<!-- speed: begin -->", "<!-- speed: end -->"
+
+
+def update_readme(path: Path = README) -> None:
+    """Write the tables between the README's two markers.
+
+    Raises:
+        ValueError: The markers are not there.
+    """
+    text = path.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"{path} has no lines {BEGIN} and {END} to write the tables between.")
+    path.write_text(f"{before}{BEGIN}\n\n{tables()}\n{END}{after}", encoding="utf-8")
+
+
+def tables(folder: Path = RESULTS) -> str:
+    """Return one Markdown table for each stored file."""
+    fisher = [_fisher(json.loads(path.read_text())) for path in sorted(folder.glob("fisher-*.json"))]
+    penalty = [_penalty(json.loads(path.read_text())) for path in sorted(folder.glob("penalty-*.json"))]
+    return "\n".join(fisher + penalty)
+
+
+def _machine(result: dict[str, Any]) -> str:
+    machine = result["after"]
+    if machine["cuda_device"]:
+        return str(machine["cuda_device"])
+    load = max(result[when]["load_average"][0] for when in ("before", "after"))
+    threads = f"{machine['threads']} thread{'s' if machine['threads'] > 1 else ''}"
+    return f"{threads} of {machine['cpu']} with {machine['cores']} cores, load up to {load:.1f}"
+
+
+def _fisher(result: dict[str, Any]) -> str:
+    workloads = result["workloads"]
+    names = dict.fromkeys(name for workload in workloads.values() for name in workload["methods"])
+    lines = [f"Fisher diagonal on {_machine(result)}; time · peak memory, in units of forward + backward's:", ""]
+    lines += [f"| method | {' | '.join(workloads)} | largest error |", "|---" * (len(workloads) + 2) + "|"]
+    for name in names:
+        found = [workload["methods"].get(name, {"error": ""}) for workload in workloads.values()]
+        bases = [workload["methods"]["forward + backward"] for workload in workloads.values()]
+        errors = [each["worst_relative_error"] for each in found if "worst_relative_error" in each]
+        error = f"{max(errors):.0e}" if errors else ""
+        cells = " | ".join(_cell(*pair) for pair in zip(found, bases, strict=True))
+        lines.append(f"| {name} | {cells} | {error} |")
+    lines += [""] + [f"- {name}: {workload['description']}" for name, workload in workloads.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(values: dict[str, Any], base: dict[str, Any]) -> str:
+    if "error" in values:
+        return "fails"
+    memory, unit = values["peak_memory_bytes"], base["peak_memory_bytes"]
+    return f"{values['ratio']:.2f} · " + (f"{memory / unit:.2f}" if memory and unit else "?")
+
+
+def _penalty(result: dict[str, Any]) -> str:
+    workloads = result["workloads"]
+    lines = [f"Penalty's gradient on {_machine(result)}, % of a training step:", ""]
+    lines += [f"| method | {' | '.join(workloads)} |", "|---" * (len(workloads) + 1) + "|"]
+    for name in list(next(iter(workloads.values()))["methods"])[1:]:
+        cells = " | ".join(f"{100 * each['methods'][name]['ratio']:.1f}" for each in workloads.values())
+        lines.append(f"| {name} | {cells} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    update_readme()
