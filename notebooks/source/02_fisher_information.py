@@ -378,8 +378,8 @@ checks.require_solved("2.3")
 # ## The experiment: which λ does each variant need?
 #
 # Persona, then workplace; every variant with its own grid of λ, chosen on validation questions with seeds that are not
-# shown; `batched` takes batches of 32. Made by `python -m cfhelpers results 02 --profile tiny`; this sweep exists for the bundled models only and is
-# shown in every profile.
+# shown; `batched` takes batches of 32. Made by `python -m cfhelpers results 02 --profile tiny`; this sweep exists for
+# the bundled models only and is shown in every profile.
 
 # %%
 stored = cf.results.load("02", profile="tiny", experiment="variants on the causal model")
