@@ -5,7 +5,7 @@
 #
 # You will
 #
-# - see on two weights what it measures and where EWC comes to rest;
+# - see on two weights what it measures and where EWC rests;
 # - estimate it in four ways, each with its λ;
 # - decide with numbers whether it beats holding all weights alike.
 #
