@@ -547,10 +547,10 @@ Markdown(
 # With drawn labels both have the same expectation; with the labels of the data they may differ.
 
 # %%
-units = {unit: cf.fisher_diagonal(taught.model, few, unit=unit, progress=False) for unit in ("sequence", "token")}
+units = {unit: cf.fisher_diagonal(taught.model, few[:1], unit=unit, progress=False) for unit in ("sequence", "token")}
 flat = [torch.cat([each.flatten() for each in units[unit].values()])[::37] for unit in units]
 Markdown(
-    f"Empirical Fisher of the chat model, mean by sequence {mean_of(units['sequence']):.1e}, by token "
+    f"Empirical Fisher of the chat model, 32 examples, mean by sequence {mean_of(units['sequence']):.1e}, by token "
     f"{mean_of(units['token']):.1e}; rank correlation {spearmanr(*flat).statistic:.2f}."
 )
 
