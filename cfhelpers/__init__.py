@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cfhelpers.plans import Plan
     from cfhelpers.records import Record
     from cfhelpers.runtime import Runtime, start
+    from cfhelpers.strength import suggest_strength
     from cfhelpers.trainer import ContinualMixin, ContinualTrainer
     from cfhelpers.training import learn_once, learn_sequence
 
@@ -39,6 +40,7 @@ __all__ = [
     "plots",
     "results",
     "start",
+    "suggest_strength",
     "tasks",
     "widgets",
 ]
@@ -57,6 +59,7 @@ _MODULE_OF = {
     "learn_sequence": "cfhelpers.training",
     "mas_importance": "cfhelpers.fisher",
     "start": "cfhelpers.runtime",
+    "suggest_strength": "cfhelpers.strength",
 }
 
 

@@ -12,20 +12,24 @@ class Plan:
         batch_size: Sequences in one step.
         learning_rate: Of AdamW without weight decay, after a warm-up of 5 % of the steps, falling linearly to zero.
         curve_points: How often each task's validation score is taken while one task is learned.
+        size: Training examples of a task given by its name, as for ``Runtime.tasks``; None takes the task's own.
+        max_length: Longest sequence in tokens; of texts the length of a block, the context of every perplexity.
     """
 
     steps: int
     batch_size: int
     learning_rate: float
     curve_points: int = 6
+    size: int | None = None
+    max_length: int = 128
 
 
 PLANS = {
     ("tiny", "dialogue"): Plan(30, 16, 5e-4),
-    ("tiny", "text"): Plan(120, 16, 1e-3),
+    ("tiny", "text"): Plan(32, 8, 3e-4, curve_points=4, size=280, max_length=64),
     ("tiny", "classification"): Plan(300, 16, 1e-3),
     ("laptop", "dialogue"): Plan(45, 8, 3e-4, curve_points=3),
-    ("laptop", "text"): Plan(60, 4, 1e-4, curve_points=3),
+    ("laptop", "text"): Plan(30, 4, 1e-4, curve_points=2, size=80, max_length=64),
     ("laptop", "classification"): Plan(40, 16, 3e-4, curve_points=4),
     ("full", "dialogue"): Plan(300, 16, 5e-5),
     ("full", "text"): Plan(500, 16, 5e-5),

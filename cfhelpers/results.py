@@ -24,6 +24,7 @@ from cfhelpers.methods import Method, Naive
 from cfhelpers.plans import PLANS, Plan
 from cfhelpers.records import Record, load_json, merge_seeds, save_json
 from cfhelpers.runtime import Runtime, start
+from cfhelpers.tasks import task_kind
 from cfhelpers.training import Learned, learn_once
 
 REPOSITORY = Path(__file__).parent.parent
@@ -121,6 +122,8 @@ def regenerate(chapter: str, *, profile: str | None = None, folder: Path = STORE
     run = start(profile=profile)
     records = []
     for experiment in experiments:
+        if run.profile not in experiment.profiles:
+            continue
         unfinished = REPOSITORY / "build" / "results" / f"{chapter}-{experiment.name.replace(' ', '-')}.{run.profile}"
         unfinished.mkdir(parents=True, exist_ok=True)
         records.extend(_run_experiment(run, experiment, unfinished))
@@ -139,7 +142,7 @@ def _slug(chapter: str) -> str:
 
 
 def _run_experiment(run: Runtime, experiment: Experiment, unfinished: Path) -> list[Record]:
-    plan = PLANS[run.profile, run.tasks(experiment.tasks[0])[0].kind]
+    plan = PLANS[run.profile, task_kind(experiment.tasks[0])]
     selection, reported = SELECTION_SEEDS[run.profile], REPORTED_SEEDS[run.profile]
     rates = _try_rates(run, experiment, plan, unfinished)
     sweeps = experiment.sweeps.get(run.profile, {})
@@ -147,7 +150,7 @@ def _run_experiment(run: Runtime, experiment: Experiment, unfinished: Path) -> l
     found = dict(zip(trials, _run_points(run, experiment, trials, unfinished), strict=True))
     best = {name: _best([point for point in trials if point.sweep == name], found) for name in sweeps}
 
-    # In tiny some sweeps and every rate are reported whole, for the curves; otherwise only the chosen setting is.
+    # In tiny some sweeps are reported whole, for the curves; otherwise only the chosen setting is.
     whole = experiment.curves if run.profile == "tiny" else ()
     shown = [point for point in trials if point.sweep in whole or point in best.values()]
     points = [Point("report", method, reported, plan) for method in experiment.plain]
@@ -155,7 +158,7 @@ def _run_experiment(run: Runtime, experiment: Experiment, unfinished: Path) -> l
     points += [
         Point("learning rate", Naive(), reported, replace(plan, learning_rate=rate))
         for rate in experiment.learning_rates.get(run.profile, ())
-        if run.profile == "tiny" and rate != plan.learning_rate
+        if "learning rate" in whole and rate != plan.learning_rate
     ]
     records = _run_points(run, experiment, points, unfinished)
     for point, record in zip(points, records, strict=True):

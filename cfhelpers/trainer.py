@@ -51,6 +51,7 @@ class ContinualMixin(_MixedInto):
         self.method = method
         self._loss_uses_num_items: bool | None = None
         self._diagnostics: dict[str, float] = {}
+        self._step_loss: Tensor | float = 0.0
         super().__init__(*args, **kwargs)
         if self.is_deepspeed_enabled or self.is_fsdp_enabled:
             raise ValueError("DeepSpeed and FSDP shard the gradients that a method changes: use DDP or one device.")
@@ -72,6 +73,8 @@ class ContinualMixin(_MixedInto):
             self.model_accepts_loss_kwargs = self._loss_uses_num_items
         if not self._loss_uses_num_items:
             num_items_in_batch = None
+        if not return_outputs and type(self.method).extra_loss is Method.extra_loss:
+            return super().compute_loss(model, inputs, False, num_items_in_batch)  # trl makes no logits unless asked
         loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
         extra = self._extra_loss(model, inputs, outputs, num_items_in_batch)
         if extra is not None:
@@ -106,23 +109,25 @@ class ContinualMixin(_MixedInto):
     def training_step(self, model: nn.Module, inputs: Batch, num_items_in_batch: Tensor | int | None = None) -> Tensor:
         """Run forward and backward; after the last micro-batch let the method change the gradients."""
         loss = super().training_step(model, inputs, num_items_in_batch)
+        self._step_loss = self._step_loss + loss.detach()  # each micro-batch's share of the step's mean
         if self.accelerator.sync_gradients:
             scaler = self.accelerator.scaler
             scale = float(scaler.get_scale()) if scaler is not None else 1.0
             logs_now = (self.state.global_step + 1) % max(int(self.args.logging_steps), 1) == 0
             unwrapped = self.accelerator.unwrap_model(model)
-            self._diagnostics = self._measure(unwrapped, loss, scale) if logs_now else {}
+            self._diagnostics = self._measure(unwrapped, scale) if logs_now else {}
+            self._step_loss = 0.0
             self.method.after_backward(unwrapped, scale)
         return loss
 
-    def _measure(self, model: nn.Module, loss: Tensor, scale: float) -> dict[str, float]:
-        """Compare the penalty with the last micro-batch's loss and with the whole step's gradient."""
+    def _measure(self, model: nn.Module, scale: float) -> dict[str, float]:
+        """Compare the penalty with the whole step's loss and gradient."""
         values = self.method.diagnostics(model)
         if "penalty" not in values:
             return values
         gradients = [p.grad for p in trainable_parameters(model).values() if p.grad is not None]
         norm = float(torch.nn.utils.get_total_norm(gradients)) / scale
-        values["penalty_to_loss"] = values["penalty"] / max(float(loss), 1e-12)
+        values["penalty_to_loss"] = values["penalty"] / max(float(self._step_loss), 1e-12)
         values["penalty_to_task_gradient"] = values.pop("penalty_gradient_norm") / max(norm, 1e-12)
         return values
 

@@ -22,6 +22,7 @@ from cfhelpers.methods.naive import Naive
 from cfhelpers.plans import PLANS, Plan
 from cfhelpers.records import Record, merge_seeds
 from cfhelpers.runtime import Runtime
+from cfhelpers.tasks import task_kind
 from cfhelpers.tasks.encoding import EncodedTask, Split, encode_task
 from cfhelpers.tasks.task import Task
 from cfhelpers.trainer import ContinualTrainer
@@ -122,11 +123,14 @@ def learn_once(
     Raises:
         ValueError: No task, tasks of different kinds, an unknown name or role, or a plan that trains nothing.
     """
-    made = [task if isinstance(task, Task) else run.tasks(task)[0] for task in tasks]
-    plan = _checked_plan(made, plan, run.profile)
+    plan = _checked_plan(tasks, plan, run.profile)
+    made = [task if isinstance(task, Task) else run.tasks(task, size=plan.size)[0] for task in tasks]
     environment.seed_everything(run.seed)
     loaded = run.load(role)
-    encoded = [encode_task(task, loaded.tokenizer, task_id=index) for index, task in enumerate(made)]
+    encoded = [
+        encode_task(task, loaded.tokenizer, task_id=index, max_length=plan.max_length)
+        for index, task in enumerate(made)
+    ]
     record = Record(
         role=role,
         profile=run.profile,
@@ -199,16 +203,16 @@ def learn_sequence(
     return merge_seeds(records)
 
 
-def _checked_plan(tasks: Sequence[Task], plan: Plan | None, profile: str) -> Plan:
+def _checked_plan(tasks: Sequence[str | Task], plan: Plan | None, profile: str) -> Plan:
     if not tasks:
         raise ValueError("A sequence needs at least one task.")
-    kinds = {task.kind for task in tasks}
+    kinds = {task.kind if isinstance(task, Task) else task_kind(task) for task in tasks}
     if len(kinds) > 1:
         raise ValueError(f"One model learns tasks of one kind, but these are of several: {', '.join(sorted(kinds))}.")
-    names = [task.name for task in tasks]
+    names = [task.name if isinstance(task, Task) else task for task in tasks]
     if len(set(names)) < len(names):
         raise ValueError(f"Each task of a sequence needs a name of its own: {', '.join(names)}.")
-    plan = plan or PLANS[profile, tasks[0].kind]
+    plan = plan or PLANS[profile, kinds.pop()]
     if plan.steps < 1 or plan.batch_size < 1 or plan.learning_rate <= 0:
         raise ValueError(f"A plan needs at least one step, one example a batch and a positive learning rate: {plan}.")
     return plan

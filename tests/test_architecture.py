@@ -18,7 +18,7 @@ SOURCES = sorted((ROOT / "notebooks" / "source").glob("*.py"))
 LAYERS = {
     4: {"__main__", "commands", "checks", "widgets", "homework", "notebooks", "results", "experiments", "summary"},
     3: {"runtime", "training", "trainer", "plots", "records", "plans", "curves"},
-    2: {"coherence", "evaluation", "feedback", "methods"},
+    2: {"coherence", "evaluation", "feedback", "generation", "methods", "strength"},
     1: {"classifier", "fisher", "models", "penalty", "pretraining", "tasks", "two_weights"},
     0: {"environment", "installation", "metrics", "evaluate_metrics"},
 }

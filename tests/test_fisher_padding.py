@@ -71,21 +71,23 @@ def test_the_batched_variant_keeps_its_batches(monkeypatch: pytest.MonkeyPatch) 
 
 
 class Averaging(nn.Module):
-    """Counts padding in its mean."""
+    """Counts padding in its mean, with a weight of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, weight: float = 1.0) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.embed, self.head = nn.Embedding(VOCABULARY, 8), nn.Linear(8, 3)
+        self.embed, self.head, self.weight = nn.Embedding(VOCABULARY, 8), nn.Linear(8, 3), weight
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        return self.head(self.embed(input_ids).mean(1))
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        weights = torch.where(attention_mask == 1, 1.0, self.weight)[..., None]
+        return self.head((weights * self.embed(input_ids)).sum(1) / weights.sum(1))
 
 
 def _unusual() -> Iterator[tuple[str, nn.Module, dict[str, Tensor]]]:
     batch, classes = (wide(batches_for(kind, (4,))[0], 3) for kind in ("gpt2", "bert"))
     mask, width = batch["attention_mask"], batch["input_ids"].shape[1]
     yield "a model that sees padding", Averaging(), classes
+    yield "a model that sees it a little", Averaging(2e-3), classes
     flipped = {name: value.flip(1) for name, value in batch.items()}
     yield "padding on the left", causal_model("llama"), flipped
     yield "a hole in the mask", causal_model("gpt2"), batch | {"attention_mask": mask.index_fill(1, torch.tensor(1), 0)}

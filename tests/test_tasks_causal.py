@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cfhelpers.tasks import TASK_NAMES, Task, make_task
+from cfhelpers.tasks import TASK_NAMES, Task, make_task, task_kind
 from cfhelpers.tasks.domain_rules import DOMAIN_RULES
 from cfhelpers.tasks.domains import perplexity_floor
 from cfhelpers.tasks.grammar import Grammar
@@ -188,6 +188,16 @@ def test_a_split_without_its_columns_is_refused() -> None:
     task = make_task("news", "tiny", size=20)
     with pytest.raises(ValueError, match="question"):
         Task("x", "dialogue", task.train, task.validation, task.test, "recall", True, 1.0, 0.0)
+
+
+@pytest.mark.parametrize("name", TASK_NAMES)
+def test_the_kind_of_a_task_is_known_before_it_is_made(name: str) -> None:
+    assert task_kind(name) == make_task(name, "tiny", size=20).kind
+
+
+def test_the_kind_of_an_unknown_task_is_an_error() -> None:
+    with pytest.raises(ValueError, match="unknown task 'poems'"):
+        task_kind("poems")
 
 
 def test_names() -> None:

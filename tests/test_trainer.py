@@ -7,11 +7,11 @@ import pytest
 import torch
 from datasets import Dataset
 from torch import nn
-from transformers import RobertaConfig, RobertaForSequenceClassification, TrainingArguments
+from transformers import RobertaConfig, RobertaForSequenceClassification, Trainer, TrainingArguments
 
 from cfhelpers.methods import EWC, L2SP, Method, Naive
 from cfhelpers.tasks.encoding import Collator, encode_task
-from cfhelpers.trainer import ContinualTrainer
+from cfhelpers.trainer import ContinualMixin, ContinualTrainer
 from tests import toys
 
 
@@ -109,8 +109,6 @@ def test_four_micro_batches_of_four_equal_one_batch_of_sixteen(make_model, make_
 
 def test_without_our_care_a_mean_loss_would_be_accumulated_too_strongly(tmp_path):
     """The reason for ``_does_loss_use_num_items``: what plain ``Trainer`` makes of RoBERTa's own head."""
-    from transformers import Trainer
-
     norms = []
     for size, accumulated in ((16, 1), (4, 4)):
         trainer = Trainer(
@@ -138,6 +136,55 @@ def test_penalty_is_added_before_clipping(tmp_path):
     assert logged["penalty"] == pytest.approx(1e6 / 2 * n * 1e-4, rel=1e-3)
     assert logged["penalty_to_loss"] == pytest.approx(logged["penalty"] / logged["loss"], rel=1e-2)
     assert logged["penalty_to_task_gradient"] > 1e3
+
+
+@pytest.mark.parametrize(("make_model", "make_data"), [(causal, uneven_dialogues), (sequence_classifier, classified)])
+def test_the_penalty_is_weighed_against_the_loss_of_the_whole_step(make_model, make_data, tmp_path):
+    model, method = make_model(), L2SP(1.0)
+    method.protect(model, [])
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.01)
+    sizes = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 4}
+    logged = train(model, make_data(), method, tmp_path, max_steps=2, **sizes).state.log_history
+    for entry in logged[:2]:
+        assert entry["penalty_to_loss"] == pytest.approx(entry["penalty"] / entry["loss"], rel=1e-3)
+
+
+def test_the_strength_of_a_method_can_be_set_anew():
+    model, method = causal(), L2SP(1.0)
+    method.protect(model, [])
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.01)
+    before = method.diagnostics(model)
+    method.strength = 3.0
+    assert method.settings() == {"strength": 3.0}
+    assert method.diagnostics(model) == pytest.approx({name: 3 * value for name, value in before.items()})
+    assert method.penalties[0].value(model).item() == pytest.approx(3 * before["penalty"], rel=1e-4)
+    with pytest.raises(ValueError, match="finite number"):
+        method.strength = float("nan")
+
+
+def test_outputs_are_only_asked_for_where_the_method_looks_at_them(tmp_path):
+    asked = []
+
+    class Watched(Trainer):
+        """Trl's trainer, for one, makes outputs in a second pass."""
+
+        def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+            asked.append(return_outputs)
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+
+    class Mixed(ContinualMixin, Watched):
+        pass
+
+    for method in (L2SP(1.0), Pull()):
+        Mixed(
+            method=method, model=causal(), args=arguments(tmp_path), train_dataset=uneven_dialogues(),
+            data_collator=Collator(0),
+        ).train()  # fmt: skip
+    assert asked == [False, True]
 
 
 def test_evaluation_leaves_the_extra_loss_out(tmp_path):

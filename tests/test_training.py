@@ -1,6 +1,7 @@
 """Sequences: the matrix is filled in the right places, runs repeat, interrupted runs go on."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -39,6 +40,22 @@ def test_two_runs_with_one_seed_are_bitwise_equal_and_another_seed_differs():
     assert any(
         not torch.equal(tensor, other.model.state_dict()[name]) for name, tensor in first.model.state_dict().items()
     )
+
+
+def test_a_plan_says_how_large_named_tasks_are_and_how_long_their_sequences():
+    asked = []
+
+    class Asked(toys.ToyRuntime):
+        def tasks(self, *names, size=None):
+            asked.append((names, size))
+            return super().tasks(*names)
+
+    run = Asked("tiny", "asked for", "cpu", 1, 0)
+    tasks = ["persona", toys.TASKS["workplace"]]  # a task that is made already is taken as it is
+    learn_once(run, "dialogpt", tasks, Naive(), plan=replace(SHORT, size=7), stop_after=1, progress=False)
+    assert asked == [(("persona",), 7)]
+    with pytest.raises(ValueError, match="more than max_length=3"):
+        learn_once(run, "dialogpt", tasks, Naive(), plan=replace(SHORT, max_length=3), progress=False)
 
 
 METHODS = [

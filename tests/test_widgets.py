@@ -15,6 +15,7 @@ PRELUDE = """
 import sys
 sys.path.insert(0, "tests")
 from test_plots import make_record
+from tests.test_plots_text import text_record
 from cfhelpers import widgets
 
 %matplotlib inline
@@ -123,10 +124,35 @@ def test_a_message_in_another_thread_leaves_a_figure_to_the_one_that_draws_it():
     )
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:jupyter_client", "ignore::DeprecationWarning:zmq")
+def test_moving_along_the_retention_learning_curve():
+    run(
+        """
+        records = [text_record(0.4, 1.0, strength=10.0), text_record(0.8, 0.6, strength=1.0)]
+        records += [text_record(0.7, 0.7, "l2sp", strength=0.1), text_record(1.5, 0.5, "naive")]
+        curve = widgets.retention(records)
+        """,
+        """
+        assert curve.controls["method"].options == ("ewc", "l2sp")
+        assert shown(curve) == ("ewc, λ = 10: first 0.400 ± 0.075 nats, second 1.000 ± 0.149 nats\\n", 1), shown(curve)
+        curve.controls["strength"].value = 0
+        """,
+        """
+        assert shown(curve) == ("ewc, λ = 1: first 0.800 ± 0.075 nats, second 0.600 ± 0.149 nats\\n", 1), shown(curve)
+        curve.controls["strength"].value = 1
+        curve.controls["method"].value = "l2sp"  # has one strength only
+        """,
+        """
+        assert shown(curve)[0].startswith("l2sp, λ = 0.1: first 0.700"), shown(curve)
+        """,
+    )
+
+
 def test_only_what_the_oldest_supported_ipywidgets_has():
     sources = Path(inspect.getfile(widgets)).parent.glob("*.py")
     used = {name for source in sources for name in re.findall(r"ipywidgets\.(\w+)", source.read_text())}
     assert used == {
+        "Dropdown",
         "VBox",
         "interactive_output",
         "SelectionSlider",

@@ -25,8 +25,10 @@ class Experiment:
         sweeps: For each profile, sweeps by name: methods with settings in rising strength, the same number in each.
         measure: Extra numbers taken after each task.
         learning_rates: For each profile, the rates of naive training, in rising order: the plan's is chosen among them
-            by how well and how soon each task is learned, not by what is kept. All are reported in tiny.
+            by how well and how soon each task is learned, not by what is kept.
+        profiles: Those in which it is run.
         curves: Sweeps of which every strength is reported in tiny, for a figure; of the others only the chosen one is.
+            "learning rate" reports naive training with every rate.
     """
 
     chapter: str
@@ -37,4 +39,5 @@ class Experiment:
     sweeps: Mapping[str, Mapping[str, Sequence[Method]]] = field(default_factory=dict)
     measure: Callable[[Learned], dict[str, float]] | None = None
     learning_rates: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    curves: tuple[str, ...] = ("ewc",)
+    profiles: tuple[str, ...] = ("tiny", "laptop", "full")
+    curves: tuple[str, ...] = ("ewc", "learning rate")

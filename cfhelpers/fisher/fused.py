@@ -78,7 +78,7 @@ def add_raised_outer_(total: Tensor, left: Tensor, right: Tensor, power: Power, 
     arguments: tuple[Any, ...] = (left, right, out, examples, tokens, m, n)
     strides = *left.stride(), *right.stride(), *out.stride()
     precision = "tf32" if torch.backends.cuda.matmul.allow_tf32 else "ieee"
-    _kernel[(*grid, splits)](
+    _kernel[(*grid, splits)](  # pyright: ignore[reportIndexIssue]  # a kernel is launched by indexing it with its grid
         *arguments, *strides, POWER=power, SPLITS=splits, PRECISION=precision, TILE=TILE, TOKENS=TOKENS, num_warps=8
     )  # fmt: skip
     if splits > 1:

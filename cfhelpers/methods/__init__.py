@@ -2,6 +2,7 @@
 
 from cfhelpers.methods.base import Method
 from cfhelpers.methods.ewc import EWC
+from cfhelpers.methods.ewc_on_generations import EWCOnGenerations
 from cfhelpers.methods.joint import Joint
 from cfhelpers.methods.l2sp import L2SP
 from cfhelpers.methods.mas import MAS
@@ -10,4 +11,15 @@ from cfhelpers.methods.online_ewc import OnlineEWC
 from cfhelpers.methods.replay import Replay
 from cfhelpers.methods.synaptic_intelligence import SynapticIntelligence
 
-__all__ = ["EWC", "L2SP", "MAS", "Joint", "Method", "Naive", "OnlineEWC", "Replay", "SynapticIntelligence"]
+__all__ = [
+    "EWC",
+    "L2SP",
+    "MAS",
+    "EWCOnGenerations",
+    "Joint",
+    "Method",
+    "Naive",
+    "OnlineEWC",
+    "Replay",
+    "SynapticIntelligence",
+]

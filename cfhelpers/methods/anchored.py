@@ -27,10 +27,21 @@ class AnchoredMethod(Method):
     """
 
     def __init__(self, strength: float) -> None:
-        if not (math.isfinite(strength) and strength >= 0):
-            raise ValueError(f"strength must be a finite number ≥ 0, got {strength}.")
-        self.strength = float(strength)
         self.penalties: list[QuadraticPenalty] = []
+        self.strength = strength
+
+    @property
+    def strength(self) -> float:
+        """λ of every penalty; may be set anew at any time, for instance to what ``suggest_strength`` found."""
+        return self._strength
+
+    @strength.setter
+    def strength(self, value: float) -> None:
+        if not (math.isfinite(value) and value >= 0):
+            raise ValueError(f"strength must be a finite number ≥ 0, got {value}.")
+        self._strength = float(value)
+        for penalty in self.penalties:
+            penalty.strength = self._strength
 
     def importance(self, model: nn.Module, batches: Iterable[Any]) -> Mapping[str, Tensor]:
         """Return how much each parameter matters for the data just learned."""
@@ -54,17 +65,25 @@ class AnchoredMethod(Method):
         """Return the penalties' value in nats and the norm of their gradient."""
         if not self.penalties:
             return {}
+        value, norm = self._value_and_pull_norm(model)
+        return {"penalty": self.strength * value, "penalty_gradient_norm": self.strength * norm}
+
+    def pull_norm(self, model: nn.Module) -> float:
+        """Return the norm of the penalties' gradient at λ = 1, at the model's present weights."""
+        return self._value_and_pull_norm(model)[1]
+
+    def _value_and_pull_norm(self, model: nn.Module) -> tuple[float, float]:
         value, squared_norm = 0.0, 0.0
         for name, parameter in named_parameters(model).items():
             gradient: Tensor | None = None
             for penalty in self.penalties:
                 if name in penalty.stored:
                     distance, pull = penalty.pull(name, parameter)
-                    value += self.strength / 2 * float(torch.sum(distance.mul_(pull), dtype=torch.float64))
+                    value += float(torch.sum(distance.mul_(pull), dtype=torch.float64)) / 2
                     gradient = pull if gradient is None else gradient.add_(pull)
             if gradient is not None:
                 squared_norm += float(torch.linalg.vector_norm(gradient)) ** 2
-        return {"penalty": value, "penalty_gradient_norm": self.strength * math.sqrt(squared_norm)}
+        return value, math.sqrt(squared_norm)
 
     def settings(self) -> dict[str, Any]:
         """Return λ."""

@@ -10,9 +10,17 @@ from cfhelpers.plots.feedback import shares_over_updates
 from cfhelpers.plots.importance import importance_by_token, importance_shares, kind_of, layer_of
 from cfhelpers.plots.one_record import learning_curves, loss_curves, result_matrix
 from cfhelpers.plots.parts import kept_and_learned, scores_at
+from cfhelpers.plots.text import (
+    final_nats,
+    old_and_new_nats,
+    old_nats_at,
+    retention_learning_curve,
+    transfer_curves,
+)
 from cfhelpers.plots.two_weights import two_bowls
 
 __all__ = [
+    "final_nats",
     "importance_by_token",
     "importance_shares",
     "kept_and_learned",
@@ -20,12 +28,16 @@ __all__ = [
     "layer_of",
     "learning_curves",
     "loss_curves",
+    "old_and_new_nats",
+    "old_nats_at",
     "penalty_ratio",
     "penalty_ratios",
     "result_matrix",
     "retention_against_learning",
+    "retention_learning_curve",
     "scores_at",
     "shares_over_updates",
     "strength_sweep",
+    "transfer_curves",
     "two_bowls",
 ]

@@ -27,7 +27,7 @@ from cfhelpers.records import Record
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_BOUNDS = {"naive": ("X", "#000000"), "joint": ("*", "#7F7F7F")}  # drawn apart: they are bounds, not competitors
+BOUNDS = {"naive": ("X", "#000000"), "joint": ("*", "#7F7F7F")}  # drawn apart: they are bounds, not competitors
 
 
 def retention_against_learning(records: Sequence[Record], ax: Axes | None = None) -> Axes:
@@ -47,9 +47,9 @@ def retention_against_learning(records: Sequence[Record], ax: Axes | None = None
     metric = shared_metric(records)
     ax = new_axes(ax, width=5.4, height=4.2)
     names = list(dict.fromkeys(map(series, records)))
-    others = [name for name in names if name not in _BOUNDS]
+    others = [name for name in names if name not in BOUNDS]
     for name in names:
-        marker, colour = _BOUNDS.get(name) or style(others.index(name))
+        marker, colour = BOUNDS.get(name) or style(others.index(name))
         points = sorted((r for r in records if series(r) == name), key=lambda r: knob(r) or 0)
         new = [shown_interval(record.scores(record.tasks[-1]), metric) for record in points]
         old = [shown_interval(old_scores(record), metric) for record in points]
@@ -60,7 +60,7 @@ def retention_against_learning(records: Sequence[Record], ax: Axes | None = None
             yerr=[interval.half_width for interval in old],
             marker=marker,
             color=colour,
-            markersize=11 if name in _BOUNDS else 7,
+            markersize=11 if name in BOUNDS else 7,
             linestyle="-" if len(points) > 1 else "none",
             linewidth=0.8,
             capsize=2,

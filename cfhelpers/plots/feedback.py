@@ -33,7 +33,7 @@ def shares_over_updates(
         ax.plot(updates, shares.T, color=COLOURS[number], linewidth=0.6, alpha=0.6)
         line_with_band(ax, updates, [mean_and_interval(column) for column in shares.T], number, label)
     if taught is not None:
-        ax.axhline(100 * taught, color="black", linestyle=":", label="share in the world")
+        ax.axhline(100 * taught, color="black", linewidth=0.8, label="share in the world")
     ax.set_xlabel("updates")
     ax.set_ylabel("share of the commoner ending (%)")
     ax.set_ylim(-3, 103)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from cfhelpers.tasks.task import Task
+from cfhelpers.tasks.task import Kind, Task
 
-__all__ = ["TASK_NAMES", "Task", "make_task"]
+__all__ = ["TASK_NAMES", "Task", "make_task", "task_kind"]
 
 # Each module has a function make(name, profile, *, seed, size) -> Task.
 _MODULES = {
@@ -22,6 +22,12 @@ _MODULES = {
     "imdb": "cfhelpers.tasks.sentiment",
     "yelp": "cfhelpers.tasks.sentiment",
     "topics": "cfhelpers.tasks.topics",
+}
+# The kind of what a module makes, where it is not classification.
+_KINDS: dict[str, Kind] = {
+    "cfhelpers.tasks.facts": "dialogue",
+    "cfhelpers.tasks.knowledge": "dialogue",
+    "cfhelpers.tasks.domains": "text",
 }
 # These come from the hub in the full profile; the others are generated or written in every profile.
 _ON_THE_HUB = ("wikitext", "dialogue", "news", "reviews", "sst2", "mnli", "imdb", "yelp", "topics")
@@ -43,8 +49,7 @@ def make_task(name: str, profile: str, *, seed: int = 0, size: int | None = None
         ValueError: Unknown name or profile, or a size that the task cannot give.
         OSError: ``full`` needs the hub and it cannot be reached.
     """
-    if name not in _MODULES:
-        raise ValueError(f"unknown task {name!r}; choose one of: {', '.join(TASK_NAMES)}")
+    _require_known(name)
     if profile not in PROFILES:
         raise ValueError(f"unknown profile {profile!r}; choose one of: {', '.join(PROFILES)}")
     if size is not None and size < 1:
@@ -52,3 +57,18 @@ def make_task(name: str, profile: str, *, seed: int = 0, size: int | None = None
     if profile == "full" and name in _ON_THE_HUB:
         return import_module("cfhelpers.tasks.hub").load_hub_task(name, seed=seed, size=size)
     return import_module(_MODULES[name]).make(name, profile, seed=seed, size=size)
+
+
+def task_kind(name: str) -> Kind:
+    """Return the kind of the task of this name, without making it.
+
+    Raises:
+        ValueError: Unknown name.
+    """
+    _require_known(name)
+    return _KINDS.get(_MODULES[name], "classification")
+
+
+def _require_known(name: str) -> None:
+    if name not in _MODULES:
+        raise ValueError(f"unknown task {name!r}; choose one of: {', '.join(TASK_NAMES)}")

@@ -321,14 +321,14 @@ rows = ["| method | family | persona kept | workplace learned | stored |", "|---
 for name in ("naive", "ewc", "l2sp", "replay", "joint"):
     if name in chosen:
         kept, learned = (mean_and_interval(100 * chosen[name].scores(task)) for task in ("persona", "workplace"))
-        store = "all data" if name == "joint" else f"{chosen[name].stored_bytes / 1e6:.2f} MB"
+        store = "all data" if name == "joint" else f"{chosen[name].stored_bytes / 1e3:,.0f} kB"
         rows.append(f"| {name} | {families.get(name, 'none')} | {kept:.0f} % | {learned:.0f} % | {store} |")
 Markdown("\n".join(rows))
 
 # %% [markdown]
 # These are chapter 3's stored results (mean ± 95 % interval over seeds), with each method's best setting. `naive` does
-# nothing and is the lower bound; `joint` learns everything together and is the upper one. No method is best in every
-# column, and another pair of tasks may order them differently.
+# nothing and is the lower bound of what is kept; `joint` learns everything together and is the upper one. Read both
+# columns. Another pair of tasks may order the methods differently.
 #
 # Start with [chapter 1](01_demonstrating_forgetting.ipynb), which takes the measuring apart. Then 2 and 3, or straight
 # to 3 if you want to build something.
@@ -374,7 +374,7 @@ Markdown(
 #
 # - **the world**, seven in ten as before: the control;
 # - **its own words**, as probable as it thinks them;
-# - **its own words, surer**: at temperature 0.5, as chat models often speak.
+# - **its own words, surer**: at temperature 0.5. Chat programs often use one below 1.
 
 # %%
 world, rate = 0.7, taught.plan.learning_rate / 2
