@@ -56,11 +56,11 @@ def results_tables() -> str:
                 or (record.extra["stage"] == "report" and (record.extra["chosen"] or record.method["name"] in plain))
             ]
         if records:
-            tables.append(_table(experiment.chapter, records))
+            tables.append(_table(f"Chapter {experiment.chapter}, {experiment.name}", records))
     return "\n".join(tables)
 
 
-def _table(chapter: str, records: Sequence[Record]) -> str:
+def _table(title: str, records: Sequence[Record]) -> str:
     *earlier, last = records[0].tasks
     general = "knowledge" in records[0].extra
     columns = ["profile", "method"]
@@ -68,7 +68,7 @@ def _table(chapter: str, records: Sequence[Record]) -> str:
     columns += [last, *(["general knowledge"] if general else []), "stored", "training"]
     percent = records[0].higher_is_better[0]
     what = f"{records[0].metrics[0]}, {'% of test questions' if percent else 'test data, lower is better'}"
-    title = f"Chapter {chapter}, {' and then '.join([*earlier, last])} ({what}; mean ± 95 % interval over seeds):"
+    title += f": {' and then '.join([*earlier, last])} ({what}; mean ± 95 % interval over seeds):"
     lines = [title, "", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     by_rate = any(each.extra["stage"] == "learning rate" for each in records)  # how much is forgotten hangs on it
     for record in records:

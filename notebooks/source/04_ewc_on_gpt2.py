@@ -152,7 +152,7 @@ plt.show()
 #
 # - Both halves of the figure: while one domain is learned, the other gets worse, *also the one that comes later*. The
 #   model was pretrained on a little of both.
-# - When it happens: most of the old domain is lost in the first few steps.
+# - When it happens: most of the loss comes early, while the new domain is still improving fast.
 # - Perplexities multiply, nats add up. From here on differences are in **nats per token**, $\log$ perplexity.
 
 # %% [markdown]
@@ -364,7 +364,7 @@ for _ in range(200):
 fall = (steepness / 2 * (weights[0].square() - weights[-1].square())).tolist()
 importance = path_importance(weights, gradients, damping=1e-3)
 for name, values in (("steepness", steepness.tolist()), ("fall of the loss", fall), ("Ω", importance.tolist())):
-    print(f"{name:>16}: " + "  ".join(f"{value:6.3f}" for value in values))
+    print(f"{name:>16}: " + "  ".join(f"{value + 0.0:6.3f}" for value in values))
 
 # %% [markdown]
 # ## Old data gone: let the model write
