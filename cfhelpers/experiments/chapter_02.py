@@ -37,7 +37,7 @@ EXPERIMENTS = (
             "laptop": {
                 "ewc exact": [EWC(strength, variant="exact", max_examples=256) for strength in (1e4, 1e5, 1e6)],
                 "ewc empirical": [EWC(strength, variant="empirical", max_examples=256) for strength in (1e4, 1e5, 1e6)],
-                "l2sp": [L2SP(strength) for strength in (1e-2, 0.1, 1.0)],
+                "l2sp": [L2SP(strength) for strength in (0.1, 1.0, 10.0)],
             },
         },
         curves=(),
