@@ -16,17 +16,26 @@ BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
 
 def update_readme(path: Path) -> None:
-    """Write the tables between the README's two markers.
+    """Write the tables of results between the README's two markers.
+
+    Raises:
+        ValueError: The markers are not there.
+    """
+    write_between(path, (BEGIN, END), results_tables())
+
+
+def write_between(path: Path, markers: tuple[str, str], tables: str) -> None:
+    """Replace what stands in a file between two markers, each on a line of its own.
 
     Raises:
         ValueError: The markers are not there.
     """
     text = path.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = text.partition(markers[0])
+    _, end, after = rest.partition(markers[1])
     if not (begin and end):
-        raise ValueError(f"{path} has no lines {BEGIN} and {END} to write the results between.")
-    path.write_text(f"{before}{BEGIN}\n\n{results_tables()}\n{END}{after}", encoding="utf-8")
+        raise ValueError(f"{path} has no lines {markers[0]} and {markers[1]} to write the tables between.")
+    path.write_text(f"{before}{begin}\n\n{tables}\n{end}{after}", encoding="utf-8")
 
 
 def results_tables() -> str:

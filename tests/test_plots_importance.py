@@ -152,6 +152,17 @@ def test_tokens_are_drawn_by_how_often_they_occur_and_those_that_never_do_are_le
     assert ax.get_ylabel() == "mean importance of the row (log scale)"
 
 
+def test_a_model_without_its_head_has_layers_too():
+    assert plots.layer_of("h.3.mlp.c_fc.weight") == "layer 3"
+    assert plots.layer_of("layers.12.self_attn.q_proj.weight") == "layer 12"
+
+
+def test_shares_of_half_precision_are_added_up_in_full():
+    many = {"h.0.attn.weight": torch.full((3000, 100), 0.5, dtype=torch.float16)}  # the sum is beyond float16
+    many["h.1.attn.weight"] = torch.full((1000, 100), 0.5, dtype=torch.float16)
+    assert shares(many, plots.layer_of)["layer 0"] == pytest.approx((0.75, 0.75))
+
+
 # Two bowls -----------------------------------------------------------------------------------------------------------
 
 OLD, NEW = TwoWeightTask((-1.0, 0.5), (2.0, 0.1)), TwoWeightTask((1.0, -0.5), (0.5, 0.5))

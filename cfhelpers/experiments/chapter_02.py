@@ -30,14 +30,14 @@ EXPERIMENTS = (
         sweeps={
             "tiny": {
                 "ewc exact": [EWC(strength, variant="exact") for strength in (1e5, 1e6, 1e7, 1e8, 1e9)],
-                "ewc empirical": [EWC(strength, variant="empirical") for strength in (1e9, 1e10, 1e11, 1e12, 1e13)],
-                "ewc batched": [EWC(strength, variant="batched") for strength in (1e10, 1e11, 1e12, 1e13, 1e14)],
+                "ewc empirical": [EWC(strength, variant="empirical") for strength in (1e5, 1e6, 1e7, 1e8, 1e9)],
+                "ewc batched": [EWC(strength, variant="batched") for strength in (1e7, 1e8, 1e9, 1e10, 1e11)],
                 "l2sp": [L2SP(strength) for strength in (1e-3, 1e-2, 0.1, 1.0, 10.0)],
             },
             "laptop": {
                 "ewc exact": [EWC(strength, variant="exact", max_examples=256) for strength in (1e4, 1e5, 1e6)],
                 "ewc empirical": [EWC(strength, variant="empirical", max_examples=256) for strength in (1e4, 1e5, 1e6)],
-                "l2sp": [L2SP(strength) for strength in (1e-2, 0.1, 1.0)],
+                "l2sp": [L2SP(strength) for strength in (0.1, 1.0, 10.0)],
             },
         },
         curves=(),

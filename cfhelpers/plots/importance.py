@@ -32,7 +32,7 @@ def kind_of(name: str) -> str:
 
 def layer_of(name: str) -> str:
     """Return the layer of a parameter by its name: "layer 0" and so on, "embeddings", or "end" for what comes after."""
-    if found := re.search(r"\.(?:h|layer|layers)\.(\d+)\.", name):
+    if found := re.search(r"(?:^|\.)(?:h|layer|layers)\.(\d+)\.", name):
         return f"layer {found.group(1)}"
     return "embeddings" if "embedding" in kind_of(name) or "embeddings" in name else "end"
 

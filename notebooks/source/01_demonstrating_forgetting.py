@@ -11,8 +11,7 @@
 #
 # Running all cells takes at most 1 minute in the profile `tiny`, 10 in `laptop`, 15 in `full`.
 #
-# Previous: [0 · Start here](00_start_here.ipynb) · next:
-# [3 · Elastic weight consolidation on DialoGPT](03_ewc_on_dialogpt.ipynb)
+# Previous: [0 · Start here](00_start_here.ipynb) · Next: [2 · Fisher information](02_fisher_information.ipynb)
 #
 # {{colab badge}}
 
@@ -504,4 +503,4 @@ Markdown(
 # - Chaudhry et al. (2018). *Riemannian walk for incremental learning.* ECCV.
 # - Davari et al. (2022). *Probing representation forgetting in supervised and unsupervised continual learning.* CVPR.
 #
-# Next: [3 · Elastic weight consolidation on DialoGPT](03_ewc_on_dialogpt.ipynb)
+# Next: [2 · Fisher information](02_fisher_information.ipynb)

@@ -6,12 +6,12 @@
 # You will
 #
 # - build elastic weight consolidation (EWC) from three short pieces;
-# - choose its strength λ with a sweep;
+# - choose λ with a sweep;
 # - judge it fairly: against L2, replay and joint training.
 #
 # Running all cells takes at most 1 minute in the profile `tiny`, 10 in `laptop`, 15 in `full`.
 #
-# Previous: [1 · Demonstrating forgetting](01_demonstrating_forgetting.ipynb)
+# Previous: [2 · Fisher information](02_fisher_information.ipynb) · Next: [4 · EWC on GPT-2](04_ewc_on_gpt2.ipynb)
 #
 # {{colab badge}}
 
@@ -634,4 +634,4 @@ Markdown(
 # - Zhang et al. (2020). *DialoGPT: large-scale generative pre-training for conversational response generation.* ACL.
 # - Li et al. (2016), distinct-n; Welleck et al. (2020), repetition.
 #
-# Previous: [1 · Demonstrating forgetting](01_demonstrating_forgetting.ipynb)
+# Previous: [2 · Fisher information](02_fisher_information.ipynb) · Next: [4 · EWC on GPT-2](04_ewc_on_gpt2.ipynb)

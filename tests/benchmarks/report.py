@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from cfhelpers.summary import write_between
 from tests.benchmarks.measure import RESULTS
 
 README = Path(__file__).parents[2] / "README.md"
@@ -18,12 +19,7 @@ def update_readme(path: Path = README) -> None:
     Raises:
         ValueError: The markers are not there.
     """
-    text = path.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"{path} has no lines {BEGIN} and {END} to write the tables between.")
-    path.write_text(f"{before}{BEGIN}\n\n{tables()}\n{END}{after}", encoding="utf-8")
+    write_between(path, (BEGIN, END), tables())
 
 
 def tables(folder: Path = RESULTS) -> str:
