@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Hashable
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -13,13 +14,6 @@ from torch import Tensor, nn
 from cfhelpers.fisher.data import IGNORED, Batch
 
 _known_shifts: dict[Hashable, bool] = {}
-
-
-def structure(model: nn.Module) -> Hashable:
-    """What two models share if they can be treated alike: the class of every module and the configuration."""
-    as_json = getattr(getattr(model, "config", None), "to_json_string", None)
-    settings = as_json() if callable(as_json) else None
-    return settings, tuple((name, type(module)) for name, module in model.named_modules())
 
 
 class Forward:
@@ -34,6 +28,13 @@ class Forward:
         self.accepted = _accepted_names(model)
         config = getattr(self.base, "config", None)
         self.encoder_decoder = bool(getattr(config, "is_encoder_decoder", False))
+
+    @cached_property
+    def structure(self) -> Hashable:
+        """What two models share if they can be treated alike: the class of every module and the configuration."""
+        as_json = getattr(getattr(self.model, "config", None), "to_json_string", None)
+        settings = as_json() if callable(as_json) else None
+        return settings, tuple((name, type(module)) for name, module in self.model.named_modules())
 
     def arguments(self, batch: Batch) -> dict[str, Any]:
         """What the model is called with: known names, no cache, and the decoder's inputs of a sequence-to-sequence."""
@@ -75,10 +76,9 @@ class Forward:
         """
         if batch.labels.dim() == 1:
             return False
-        key = structure(self.model)
-        if key not in _known_shifts:
-            _known_shifts[key] = self._compare_with_loss(batch)
-        return _known_shifts[key]
+        if self.structure not in _known_shifts:
+            _known_shifts[self.structure] = self._compare_with_loss(batch)
+        return _known_shifts[self.structure]
 
     def _compare_with_loss(self, batch: Batch) -> bool:
         classes = self(batch).shape[-1]

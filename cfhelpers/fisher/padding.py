@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from cfhelpers.fisher.data import IGNORED, Batch
-from cfhelpers.fisher.forward import Forward, structure
+from cfhelpers.fisher.forward import Forward
 
 SMALLEST = 512  # positions in a half: smaller matrix products are slower than the padding that they save
 WORTH_SAVING = 1 / 20  # of a batch's positions
@@ -66,7 +66,7 @@ def _cut(batch: Batch, rows: list[int], length: int) -> Batch:
 @torch.no_grad()
 def _makes_no_difference(forward: Forward, batch: Batch, lengths: list[int]) -> bool:
     """Whether the shortest example has the same logits with its padding and without."""
-    key = structure(forward.model)
+    key = forward.structure
     if key not in _indifferent:
         row = lengths.index(min(lengths))
         padded, bare = forward(batch.select([row])), forward(_cut(batch, [row], lengths[row]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Hashable
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from cfhelpers.fisher.data import Batch
-from cfhelpers.fisher.forward import Forward, structure
+from cfhelpers.fisher.forward import Forward
 from cfhelpers.fisher.hooks import Hooks
 from cfhelpers.fisher.loop import Loop, zeros_for
 from cfhelpers.fisher.objective import Objective
@@ -52,9 +53,12 @@ def _compare(forward: Forward, loop: Loop, batch: Batch, objective: Objective) -
     reasons = dict.fromkeys(hooks.without_rule, "there is no rule for its layer") | hooks.refused
     for parameter in loop.parameters.values():
         parameter.requires_grad_(True)
-    truth = Loop(forward, loop.parameters)
-    truth.add(batch, objective)
-    for name in _differing({name: sums[name] for name in sums if name not in reasons}, truth.sums):
+    norms = {name: float(value.norm()) for name, value in sums.items()}
+    # The loop adds to what the hooks found, taken negatively: what remains is their difference, and memory is saved.
+    remainder = Loop(forward, loop.parameters)
+    remainder.sums = {name: value.neg_() for name, value in sums.items()}
+    remainder.add(batch, objective)
+    for name in _differing({n: value for n, value in remainder.sums.items() if n not in reasons}, norms):
         reasons[name] = "the batched result differs from the loop's"
     for name, reason in reasons.items():
         logger.warning("%s is estimated one example at a time, which is slower: %s.", name, reason)
@@ -77,16 +81,14 @@ def _hooked(forward: Forward, loop: Loop, batch: Batch, objective: Objective) ->
     raise AssertionError("unreachable")
 
 
-def _differing(ours: dict[str, Tensor], truth: dict[str, Tensor]) -> list[str]:
-    """Names whose sums differ by more than rounding, which is judged against the largest sum as well."""
-    largest = max((float(value.norm()) for value in truth.values()), default=0.0)
-    return [name for name, value in ours.items() if not _close(value, truth[name], largest)]
+def _differing(remainders: dict[str, Tensor], norms: dict[str, float]) -> list[str]:
+    """Names whose difference is more than rounding, which is judged against the largest sum as well."""
+    largest = max(norms.values(), default=0.0)
+    return [name for name, value in remainders.items() if not _small(float(value.norm()), norms[name], largest)]
 
 
-def _close(value: Tensor, truth: Tensor, largest: float) -> bool:
-    tolerance = 1e-2
-    error = float((value - truth).norm())
-    return error <= tolerance * float(truth.norm()) + 1e-6 * largest
+def _small(error: float, norm: float, largest: float) -> bool:
+    return math.isfinite(error) and error <= 1e-2 * norm + 1e-6 * largest
 
 
 def _two_examples(batch: Batch) -> Batch:
@@ -100,4 +102,4 @@ def _two_examples(batch: Batch) -> Batch:
 def _structure(forward: Forward, loop: Loop) -> Hashable:
     """What two models must share for the same verdict: structure, trainable parameters, precision."""
     trainable = tuple((name, parameter.dtype, parameter.device.type) for name, parameter in loop.parameters.items())
-    return structure(forward.model), trainable, torch.is_autocast_enabled(trainable[0][2])
+    return forward.structure, trainable, torch.is_autocast_enabled(trainable[0][2])

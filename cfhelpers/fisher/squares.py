@@ -49,8 +49,8 @@ def add_raised_outer_(
         rows = list(range(len(left))), [start for start, _ in spans]
         total.addmm_(raised_(left[rows], power).T, raised_(right[rows], power))
         return
-    lefts = [left[b, start:stop].T for b, (start, stop) in enumerate(spans)]
-    rights = [right[b, start:stop] for b, (start, stop) in enumerate(spans)]
+    lefts = [each.narrow(1, start, stop - start) for each, (start, stop) in zip(left.mT.unbind(), spans, strict=True)]
+    rights = [each.narrow(0, start, stop - start) for each, (start, stop) in zip(right.unbind(), spans, strict=True)]
     _add_in_tiles_(total, lefts, rights, power, kept)
 
 
@@ -59,13 +59,13 @@ def _add_in_tiles_(
 ) -> None:
     height = max(1, min(len(total), TILE_ENTRIES // total.shape[1]))
     buffer = torch.empty(height, total.shape[1], dtype=total.dtype, device=total.device)
-    for first in range(0, len(total), height):
-        part = total[first : first + height]
+    lefts_by_tile = zip(*(left.split(height) for left in lefts), strict=True)
+    for number, (part, lefts_here) in enumerate(zip(total.split(height), lefts_by_tile, strict=True)):
         tile = buffer[: len(part)]
-        for example, (left, right) in enumerate(zip(lefts, rights, strict=True)):
-            torch.mm(left[first : first + height], right, out=tile)
+        for example, (left, right) in enumerate(zip(lefts_here, rights, strict=True)):
+            torch.mm(left, right, out=tile)
             if kept is not None:
-                kept.take_(tile, first, example)
+                kept.take_(tile, number * height, example)
             if power == 2:
                 part.addcmul_(tile, tile)  # reads and writes the tile once less than squaring it first
             else:
