@@ -111,7 +111,7 @@ class TwoEndings:
         if not bool(((shares >= 0) & (shares <= 1)).all()) or steps < 1:
             raise ValueError(f"share must lie between 0 and 1 and steps be at least 1, got {share} and {steps}.")
         generator = torch.Generator().manual_seed(seed)
-        optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=0.0)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=0.0, fused=True)
         # Adam's first steps have their full length whatever the gradient: a few of them would overshoot any share.
         slope = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 2 * min(step + 1, steps - step) / (steps + 1))
         for _ in range(steps):

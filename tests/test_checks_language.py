@@ -10,7 +10,15 @@ from cfhelpers import checks
 from cfhelpers.checks import CheckFailed, language
 from cfhelpers.checks.exercise import Exercise
 
-EXERCISES = {each.number: each for each in (language.perplexity, language.path_importance, language.online_importance)}
+EXERCISES = {
+    each.number: each
+    for each in (
+        language.perplexity,
+        language.path_importance,
+        language.online_importance,
+        language.gradient_of_step,
+    )
+}
 MISTAKES = [(number, index) for number, exercise in EXERCISES.items() for index in range(len(exercise.mistakes))]
 
 
@@ -37,7 +45,7 @@ def test_the_librarys_version_is_itself_a_correct_answer(number):
     checks.require_solved(number)
 
 
-@pytest.mark.parametrize("number", EXERCISES)
+@pytest.mark.parametrize("number", [number for number in EXERCISES if number != "4.4"])  # which fills .grad
 def test_an_answer_without_a_return_is_told_so(number):
     with pytest.raises(CheckFailed, match="None: the answer has to end with a return"):
         EXERCISES[number](lambda *inputs: None)
@@ -309,3 +317,121 @@ def changed(change):
 def test_other_wrong_running_importances_are_rejected(answer, message):
     with pytest.raises(CheckFailed, match=message):
         EXERCISES["4.3"](answer)
+
+
+# 4.4 One penalty per step --------------------------------------------------------------------------------------------
+
+
+def step_as_one_loss(model, micro_batches, penalty):
+    for parameter in model.parameters():
+        parameter.grad = None
+    mean = torch.stack([model(**batch).loss for batch in micro_batches]).mean()
+    (mean + penalty.value(model)).backward()
+
+
+def step_with_shares_of_the_penalty(model, micro_batches, penalty):
+    model.zero_grad(set_to_none=False)
+    for batch in micro_batches:
+        ((model(**batch).loss + penalty.value(model)) / len(micro_batches)).backward()
+
+
+def step_as_one_batch_and_the_gradient_in_place(model, micro_batches, penalty):
+    model.zero_grad()
+    whole = {name: torch.cat([batch[name] for batch in micro_batches]) for name in micro_batches[0]}
+    model(**whole).loss.backward()
+    penalty.add_gradient_(model)
+
+
+@pytest.mark.parametrize(
+    "answer", [step_as_one_loss, step_with_shares_of_the_penalty, step_as_one_batch_and_the_gradient_in_place]
+)
+def test_one_penalty_per_step_passes_in_other_styles(answer):
+    assert EXERCISES["4.4"](answer) is answer
+
+
+def steps(*parts, zero=True, after=None):
+    """Backward through ``parts`` of (loss per micro-batch, penalty), and something more."""
+
+    def answer(model, micro_batches, penalty):
+        if zero:
+            model.zero_grad()
+        losses = [model(**batch).loss for batch in micro_batches]
+        for part in parts:
+            part(losses, penalty.value(model), micro_batches).backward()
+        if after is not None:
+            after(model)
+
+    return answer
+
+
+def mean_and_penalty(losses, penalty, batches):
+    return sum(losses) / len(losses) + penalty
+
+
+def penalty_in_the_loop(model, micro_batches, penalty):
+    model.zero_grad()
+    for batch in micro_batches:
+        (model(**batch).loss / len(micro_batches) + penalty.value(model)).backward()
+
+
+def zeroed_in_the_loop(model, micro_batches, penalty):
+    for batch in micro_batches:
+        model.zero_grad()
+        (model(**batch).loss / len(micro_batches)).backward()
+    penalty.value(model).backward()
+
+
+def clipped_before_the_penalty(model, micro_batches, penalty):
+    step_as_one_loss(model, micro_batches, type(penalty)(penalty.importance, model, 0.0))
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 0.01)
+    penalty.value(model).backward()
+
+
+def with_an_optimizer(model, micro_batches, penalty):
+    step_as_one_loss(model, micro_batches, penalty)
+    torch.optim.SGD(model.parameters(), lr=0.1).step()
+
+
+def for_each_gradient(change):
+    def after(model):
+        for parameter in model.parameters():
+            if parameter.grad is not None:
+                parameter.grad = change(parameter.grad)
+
+    return steps(mean_and_penalty, after=after)
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (penalty_in_the_loop, "once per micro-batch"),
+        (zeroed_in_the_loop, "throws away the gradients"),
+        (clipped_before_the_penalty, "where"),
+        (with_an_optimizer, "changed embedding.weight"),
+        (lambda model, batches, penalty: None, "left every .grad as it was"),
+        (lambda model, batches, penalty: model.zero_grad(), "has no gradient"),
+        (lambda model, batches, penalty: penalty.value(model), "left every .grad as it was"),
+        (lambda model, batches, penalty: batches[7], "IndexError"),
+        (lambda model, batches, penalty: model(batches[0]), "TypeError|AttributeError"),
+        (lambda model, batches, penalty: model(**batches[0]).loss.detach().backward(), "Gradients are needed"),
+        (steps(mean_and_penalty, zero=False), "step before"),
+        (steps(mean_and_penalty, after=lambda model: model.zero_grad()), "has no gradient"),
+        (steps(mean_and_penalty, after=lambda model: model.requires_grad_(False)), "changed requires_grad"),
+        (steps(lambda losses, penalty, batches: sum(losses) + penalty), "too weak beside them"),
+        (steps(lambda losses, penalty, batches: (sum(losses) + penalty) / len(losses)), "added only once"),
+        (steps(lambda losses, penalty, batches: torch.stack(losses).square().mean() + penalty), "where"),
+        (steps(lambda losses, penalty, batches: sum(losses) / len(losses) * penalty), "where"),
+        (steps(lambda losses, penalty, batches: torch.stack(losses).prod() + penalty), "where"),
+        (steps(lambda losses, penalty, batches: losses[-1] + penalty), "throws away"),
+        (steps(lambda losses, penalty, batches: sum(losses) / 12 + penalty), "where"),
+        (steps(lambda losses, penalty, batches: sum(losses) / 3 + penalty.sqrt()), "where"),
+        (for_each_gradient(lambda gradient: 2 * gradient), "2 times what it should be"),
+        (for_each_gradient(lambda gradient: gradient.sign()), "where"),
+        (for_each_gradient(lambda gradient: gradient / gradient.norm()), "where|times"),
+        (for_each_gradient(lambda gradient: gradient * torch.nan), "NaN"),
+        (for_each_gradient(torch.zeros_like), "where|times"),
+    ],
+)
+def test_other_wrong_gradients_of_a_step_are_rejected(answer, message):
+    with pytest.raises(CheckFailed, match=message):
+        EXERCISES["4.4"](answer)

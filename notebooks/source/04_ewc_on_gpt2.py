@@ -517,6 +517,85 @@ for task, naive_score in zip((old, new), naive.record.results[0][-1], strict=Tru
     print(f"perplexity on {task.name}: {perplexity(mine, task.batches('test')):.3f}, naive {naive_score:.3f}")
 
 # %% [markdown]
+# ## One penalty per step
+#
+# A batch that does not fit into memory is cut into **micro-batches**: their gradients add up in `.grad`, then the
+# optimizer takes one step. With $k$ equally long micro-batches the step should follow
+#
+# $$\frac{1}{k} \sum_{i=1}^{k} \nabla L_i + \lambda F\,(\theta - \theta^*)$$
+#
+# and $\lambda$ should mean the same for every $k$. A penalty inside the usual loop is added $k$ times.
+
+# %% [markdown]
+# ### Exercise 4.4 · one penalty per step ★★☆ 10 minutes
+#
+# Leave that gradient in `.grad`; the optimizer is not your concern. `model(**batch).loss` is a mean,
+# `penalty.value(model)` contains λ and the ½. The step before has left its gradients behind.
+#
+# <details><summary>Hint: my penalty is too strong</summary>
+# How often does its <code>backward()</code> run?
+# </details>
+# <details><summary>Hint: only one micro-batch seems to count</summary>
+# Where does <code>zero_grad()</code> stand?
+# </details>
+
+
+# %% exercise="4.4"
+def gradient_of_step(model: torch.nn.Module, micro_batches: list[dict], penalty: cf.QuadraticPenalty) -> None:
+    """Leave in every .grad the mean gradient of the micro-batches plus the penalty's, once."""
+    ### BEGIN SOLUTION
+    model.zero_grad()
+    for batch in micro_batches:
+        (model(**batch).loss / len(micro_batches)).backward()
+    penalty.value(model).backward()
+    ### END SOLUTION
+
+
+# %%
+gradient_of_step = checks.language.gradient_of_step(gradient_of_step)
+
+# %% graded="4.4" points=2
+checks.require_solved("4.4")
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# {{solution 4.4}}
+#
+# The common mistake adds the penalty to the loss of every micro-batch. Whoever changes the number of micro-batches then
+# changes λ, and a λ tuned on a large GPU is another one on a small GPU.
+# </details>
+
+
+# %%
+def in_the_loop(model: torch.nn.Module, micro_batches: list[dict], penalty: cf.QuadraticPenalty) -> None:
+    """Add the penalty to every micro-batch: what not to do."""
+    model.zero_grad()
+    for batch in micro_batches:
+        (model(**batch).loss / len(micro_batches) + penalty.value(model)).backward()
+
+
+mine.eval()
+texts = [{"input_ids": torch.tensor([ids]).to(mine.device)} for ids in new.train["input_ids"][:8]]
+length = min(text["input_ids"].shape[1] for text in texts)
+cut = [text["input_ids"][:, :length] for text in texts]
+rows = ["| micro-batches | distance from one batch: penalty once | penalty in the loop |", "|---|---|---|"]
+found = {}
+for k in (1, 2, 4, 8):
+    parts = [{"input_ids": ids, "labels": ids} for ids in torch.cat(cut).chunk(k)]
+    for name, step in (("once", gradient_of_step), ("loop", in_the_loop)):
+        step(mine, parts, method.penalties[-1])
+        found[name, k] = torch.cat([p.grad.flatten() for p in mine.parameters()])
+    off = (float((found[name, k] - found[name, 1]).norm() / found[name, 1].norm()) for name in ("once", "loop"))
+    rows.append(f"| {k} | " + " | ".join(f"{each:.1%}" for each in off) + " |")
+mine.zero_grad()
+Markdown("\n".join(rows))
+
+# %% [markdown]
+# `ContinualTrainer` adds the penalty's gradient after the last micro-batch of a step, before clipping, and scaled like
+# the gradients where a half-precision scaler is at work.
+
+# %% [markdown]
 # ## With trl's `SFTTrainer` and a chat template
 #
 # `cf.ContinualMixin` adds the same to any subclass of `Trainer`. Chat data go through the tokenizer's chat template;
