@@ -21,7 +21,8 @@ EXPERIMENTS = (
                 ],
                 "mas": [MAS(strength) for strength in (3e-5, 1e-4, 3e-4, 1e-3, 3e-3)],
             },
-            # Weaker than in tiny: in so short a training this model loses little that could be protected.
+            # Weaker than in tiny: in so short a training this model loses little that could be protected. Of L2 the
+            # weakest is chosen, which is naive training but for a trace; still weaker ones could only repeat it.
             "laptop": {
                 "ewc": [EWC(strength, variant="sample") for strength in (1.0, 1e1, 1e2)],
                 "l2sp": [L2SP(strength) for strength in (1e-3, 0.01, 0.1)],

@@ -13,7 +13,7 @@ from torch import Tensor
 from cfhelpers.fisher.data import Batch
 from cfhelpers.fisher.forward import Forward
 from cfhelpers.fisher.hooks import Hooks
-from cfhelpers.fisher.loop import Loop, zeros_for
+from cfhelpers.fisher.loop import Loop
 from cfhelpers.fisher.objective import Objective
 
 logger = logging.getLogger("cfhelpers.fisher")
@@ -49,36 +49,44 @@ def verdict(forward: Forward, loop: Loop, batch: Batch, objective: Objective) ->
 
 
 def _compare(forward: Forward, loop: Loop, batch: Batch, objective: Objective) -> Verdict:
-    hooks, sums = _hooked(forward, loop, batch, objective)
+    """Find where hooks and loop differ, in the loop's own sums, still zero and zero again afterwards."""
+    hooks = _hooked(forward, loop, batch, objective)
     reasons = dict.fromkeys(hooks.without_rule, "there is no rule for its layer") | hooks.refused
+    norms = {name: float(value.norm()) for name, value in loop.sums.items()}
+    # The loop adds to what the hooks found, taken negatively, so what remains is their difference: memory that a large
+    # model would miss is saved.
+    for value in loop.sums.values():
+        value.neg_()
     for parameter in loop.parameters.values():
         parameter.requires_grad_(True)
-    norms = {name: float(value.norm()) for name, value in sums.items()}
-    # The loop adds to what the hooks found, taken negatively: what remains is their difference, and memory is saved.
-    remainder = Loop(forward, loop.parameters)
-    remainder.sums = {name: value.neg_() for name, value in sums.items()}
-    remainder.add(batch, objective)
-    for name in _differing({n: value for n, value in remainder.sums.items() if n not in reasons}, norms):
+    loop.add(batch, objective)
+    for name in _differing({n: value for n, value in loop.sums.items() if n not in reasons}, norms):
         reasons[name] = "the batched result differs from the loop's"
+    _clear(loop)
     for name, reason in reasons.items():
         logger.warning("%s is estimated one example at a time, which is slower: %s.", name, reason)
     return Verdict(frozenset(reasons), hooks.expand)
 
 
-def _hooked(forward: Forward, loop: Loop, batch: Batch, objective: Objective) -> tuple[Hooks, dict[str, Tensor]]:
+def _hooked(forward: Forward, loop: Loop, batch: Batch, objective: Objective) -> Hooks:
     for expand in (True, False):
-        sums = {name: zeros_for(parameter) for name, parameter in loop.parameters.items()}
-        hooks = Hooks(forward, loop.parameters, sums)
+        hooks = Hooks(forward, loop.parameters, loop.sums)
         hooks.expand = expand
         try:
             with hooks.watching():
                 hooks.add(batch, objective)
-            return hooks, sums
+            return hooks
         except RuntimeError:
             # A model that repeats its look-ups itself (a soft prompt) ends up with B times B of them.
             if not expand:
                 raise
+            _clear(loop)
     raise AssertionError("unreachable")
+
+
+def _clear(loop: Loop) -> None:
+    for value in loop.sums.values():
+        value.zero_()
 
 
 def _differing(remainders: dict[str, Tensor], norms: dict[str, float]) -> list[str]:
