@@ -409,6 +409,14 @@ def test_mixed_tasks_are_refused_in_a_later_batch_and_never_wrong() -> None:
     assert set(fisher_diagonal(model, [one]).unused) == {"heads.1.weight", "heads.1.bias"}
 
 
+def test_a_batch_of_one_before_the_self_check_counts() -> None:
+    """The self-check may borrow the sums only as long as nothing is in them."""
+    model = model_of("gpt2").eval()
+    first, second = batches_for("gpt2", (1, 4))
+    selfcheck._known.clear()
+    assert relative_error(fisher_diagonal(model, [first, second]), oracle(model, [first, second])) < 1e-5
+
+
 def test_a_weight_first_used_outside_of_its_layer_in_a_later_batch_is_refused() -> None:
     class Later(TwoHeads):
         def forward(self, input_ids: Tensor, task_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:

@@ -49,20 +49,21 @@ def verdict(forward: Forward, loop: Loop, batch: Batch, objective: Objective) ->
 
 
 def _compare(forward: Forward, loop: Loop, batch: Batch, objective: Objective) -> Verdict:
-    """Find where hooks and loop differ, in the loop's own sums, still zero and zero again afterwards."""
-    hooks = _hooked(forward, loop, batch, objective)
+    """Find where hooks and loop differ, in the loop's own sums while they are still zero; they are zero again then."""
+    scratch = Loop(forward, loop.parameters) if loop.reached else loop
+    hooks = _hooked(forward, scratch, batch, objective)
     reasons = dict.fromkeys(hooks.without_rule, "there is no rule for its layer") | hooks.refused
-    norms = {name: float(value.norm()) for name, value in loop.sums.items()}
+    norms = {name: float(value.norm()) for name, value in scratch.sums.items()}
     # The loop adds to what the hooks found, taken negatively, so what remains is their difference: memory that a large
     # model would miss is saved.
-    for value in loop.sums.values():
+    for value in scratch.sums.values():
         value.neg_()
     for parameter in loop.parameters.values():
         parameter.requires_grad_(True)
-    loop.add(batch, objective)
-    for name in _differing({n: value for n, value in loop.sums.items() if n not in reasons}, norms):
+    scratch.add(batch, objective)
+    for name in _differing({n: value for n, value in scratch.sums.items() if n not in reasons}, norms):
         reasons[name] = "the batched result differs from the loop's"
-    _clear(loop)
+    _clear(scratch)
     for name, reason in reasons.items():
         logger.warning("%s is estimated one example at a time, which is slower: %s.", name, reason)
     return Verdict(frozenset(reasons), hooks.expand)
