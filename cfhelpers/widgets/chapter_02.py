@@ -8,7 +8,7 @@ import ipywidgets
 
 from cfhelpers import plots
 from cfhelpers.two_weights import TwoWeightTask, ewc_solution, train_with_ewc
-from cfhelpers.widgets.explorer import Explorer
+from cfhelpers.widgets.explorer import LAYOUT, STYLE, Explorer
 
 
 def two_bowls(old: TwoWeightTask, new: TwoWeightTask) -> Explorer:
@@ -34,12 +34,12 @@ def two_bowls(old: TwoWeightTask, new: TwoWeightTask) -> Explorer:
         plots.two_bowls(first, second, strength)
         plt.show()
 
-    def place(value: float, description: str) -> Any:
-        return ipywidgets.FloatSlider(
-            value, min=-3.0, max=3.0, step=0.1, description=description, continuous_update=False
-        )
+    common: dict[str, Any] = {"continuous_update": False, "style": STYLE, "layout": LAYOUT}
 
-    strength: Any = ipywidgets.FloatLogSlider(1.0, min=-3, max=3, step=0.25, description="λ", continuous_update=False)
+    def place(value: float, description: str) -> Any:
+        return ipywidgets.FloatSlider(value, min=-3.0, max=3.0, step=0.1, description=description, **common)
+
+    strength: Any = ipywidgets.FloatLogSlider(1.0, min=-3, max=3, step=0.25, description="λ", **common)
     return Explorer(
         draw,
         {
