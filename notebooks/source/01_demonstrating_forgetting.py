@@ -466,7 +466,9 @@ plt.show()
 # ## Run a stored point again
 #
 # Every stored number comes from a run that you can repeat: `cf.results.rerun` takes a record and one of its seeds. The
-# run at the top of this notebook had seed 0 and the stored settings, so it should have come out the same.
+# run at the top of this notebook had seed 0 and the stored settings, so on the same machine it comes out the same.
+# Another machine, or another number of threads, rounds sums differently, and hundreds of unprotected steps can make
+# many points of that.
 
 # %%
 # Repeat any other point; it takes as long as the training at the top did:
