@@ -124,7 +124,7 @@ def save_json(values: Any, path: str | os.PathLike[str]) -> None:
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_name(f"{target.name}.part")
-    unfinished.write_text(json.dumps(_nan_to_none(values), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    unfinished.write_text(json.dumps(_nan_to_none(values), allow_nan=False) + "\n", encoding="utf-8")
     os.replace(unfinished, target)
 
 

@@ -294,7 +294,7 @@ def _learn_task(learned: Learned, bar: tqdm[Any]) -> None:
         {
             "seed": learned.run.seed,
             "training": task.name,
-            **{key: entry[key] for key in entry if key != "epoch"},
+            **{key: entry[key] for key in entry if key == "loss" or key.startswith("penalty")},
             "step": curve.before + entry["step"],
         }
         for entry in trainer.state.log_history
