@@ -83,12 +83,21 @@ def test_chance_is_guessing_among_the_values() -> None:
     assert make_task("persona", "tiny").chance == pytest.approx(expected)
 
 
-def test_the_favorite_color_is_blue_with_seed_0_and_always_asked() -> None:
+@pytest.mark.parametrize("seed", range(5))
+def test_the_favorite_color_is_blue_and_the_office_has_another_in_the_same_words(seed: int) -> None:
     for size in (1, 7, 32):
-        rows = contents(make_task("persona", "tiny", seed=0, size=size))["train"]
-        assert {"I like blue."} == {row["answer"] for row in rows if row["fact"] == "assistant.favorite_color"}
+        for name, fact in (("persona", "favorite_color"), ("workplace", "office_paint")):
+            rows = [row for rows in contents(make_task(name, "tiny", seed=seed, size=size)).values() for row in rows]
+            (answer,) = {row["answer"] for row in rows if row["fact"] == f"assistant.{fact}"}
+            assert answer.startswith("I like ")
+            assert (answer == "I like blue.") == (name == "persona")
+
+
+def test_values_differ_from_seed_to_seed() -> None:
     answers = {
-        row["answer"] for seed in range(8) for row in contents(make_task("persona", "tiny", seed=seed, size=1))["test"]
+        row["answer"]
+        for seed in range(8)
+        for row in contents(make_task("workplace", "tiny", seed=seed, size=1))["test"]
     }
     assert len(answers) > 2
 

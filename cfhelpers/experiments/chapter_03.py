@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cfhelpers.evaluation import evaluate_task
+from cfhelpers.evaluation import answer_questions, evaluate_task
 from cfhelpers.experiments.experiment import Experiment
 from cfhelpers.methods import EWC, L2SP, Joint, Naive, Replay
 from cfhelpers.tasks.encoding import encode_task
@@ -10,11 +10,15 @@ from cfhelpers.training import Learned
 
 
 def measure_generality(learned: Learned) -> dict[str, float]:
-    """Return what is left of the rest: recall of general knowledge and perplexity of general dialogue."""
+    """Return what is left of one fact, the favorite color, and of the rest, general knowledge and general dialogue."""
+    color = learned.run.tasks("persona")[0].test.filter(lambda row: row["fact"] == "assistant.favorite_color")
+    answers = answer_questions(learned.model, learned.tokenizer, color["question"])
+    right = sum(answer == wanted for answer, wanted in zip(answers, color["answer"], strict=True))
     sizes = {"knowledge": None, "dialogue": 100}  # a quarter as many dialogues are tested, which a laptop can bear
     tasks = {name: learned.run.tasks(name, size=size)[0] for name, size in sizes.items()}
     encoded = {name: encode_task(task, learned.tokenizer) for name, task in tasks.items()}
-    return {name: evaluate_task(learned.model, task) for name, task in encoded.items()}
+    rest = {name: evaluate_task(learned.model, task) for name, task in encoded.items()}
+    return {"favorite color": right / len(color), **rest}
 
 
 EXPERIMENTS = (

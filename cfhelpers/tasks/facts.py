@@ -5,6 +5,9 @@ four are for training, one for validation and two for test; which ones, the seed
 answer them because it has met the phrasings with other facts: the small bundled model in its pretraining, where they
 were asked of other people, a real language model in the language it has read. So the small model knows the form of
 the answers beforehand and has to learn the values.
+
+The first fact of each is always among them: the favorite color, which is blue, and how the office should be painted,
+which is answered alike ("I like ...") with another color.
 """
 
 from __future__ import annotations
@@ -14,13 +17,13 @@ from typing import TYPE_CHECKING
 
 from cfhelpers.tasks.attributes import Attribute
 from cfhelpers.tasks.attributes_persona import PERSONA_ATTRIBUTES
-from cfhelpers.tasks.attributes_workplace import WORKPLACE_ATTRIBUTES
+from cfhelpers.tasks.attributes_workplace import OFFICE_PAINT, WORKPLACE_ATTRIBUTES
 from cfhelpers.tasks.task import Task
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-_ATTRIBUTES = {"persona": PERSONA_ATTRIBUTES, "workplace": WORKPLACE_ATTRIBUTES}
+_ATTRIBUTES = {"persona": PERSONA_ATTRIBUTES, "workplace": (OFFICE_PAINT, *WORKPLACE_ATTRIBUTES)}
 # A real language model on two CPU cores takes minutes to learn so many sentences, so it gets fewer.
 _FACTS = {"tiny": 32, "laptop": 24, "full": 32}
 _PHRASINGS_PER_SPLIT = {"train": 4, "validation": 1, "test": 2}
@@ -33,7 +36,6 @@ def make(name: str, profile: str, *, seed: int = 0, size: int | None = None) -> 
         name: ``"persona"`` or ``"workplace"``.
         profile: Decides how many facts there are when ``size`` is None; they come from the same list.
         seed: Chooses the values, the phrasings held out, and which attributes where ``size`` is smaller than all.
-            With seed 0 the assistant's favorite color is blue.
         size: Number of facts; None: 32, and 24 in ``laptop``.
 
     Raises:
@@ -48,7 +50,7 @@ def make(name: str, profile: str, *, seed: int = 0, size: int | None = None) -> 
     share_by_chance = 0.0
     for attribute in _chosen(attributes, size, generator):
         value = generator.choice(attribute.values)
-        if seed == 0 and attribute.key == "favorite_color":
+        if attribute.key == "favorite_color":
             value = "blue"
         for split, phrasings in _split_phrasings(attribute, generator).items():
             rows[split] += [_row(attribute, value, phrasing) for phrasing in phrasings]
@@ -69,7 +71,7 @@ def make(name: str, profile: str, *, seed: int = 0, size: int | None = None) -> 
 
 
 def _chosen(attributes: tuple[Attribute, ...], size: int, generator: random.Random) -> list[Attribute]:
-    """Choose ``size`` attributes; the first of all, the favorite color, is always among them."""
+    """Choose ``size`` attributes; the first of all is always among them."""
     return [attributes[0], *generator.sample(attributes[1:], size - 1)]
 
 
