@@ -127,7 +127,7 @@ def explorers(page: Any, path: Path) -> Iterator[Any]:
 
 def shown(widget: Any) -> tuple[str, list[str]]:
     """Return what a widget's output shows: its text and its figures."""
-    output = widget.locator(".widget-output")
+    output = widget.locator(".widget-html")
     return output.inner_text(), [figure.get_attribute("src") for figure in output.locator("img").all()]
 
 

@@ -11,9 +11,9 @@ from cfhelpers.training import Learned
 
 def measure_generality(learned: Learned) -> dict[str, float]:
     """Return what is left of one fact, the favorite color, and of the rest, general knowledge and general dialogue."""
-    color = learned.run.tasks("persona")[0].test.filter(lambda row: row["fact"] == "assistant.favorite_color")
-    answers = answer_questions(learned.model, learned.tokenizer, color["question"])
-    right = sum(answer == wanted for answer, wanted in zip(answers, color["answer"], strict=True))
+    color = [row for row in learned.run.tasks("persona")[0].test if row["fact"] == "assistant.favorite_color"]
+    answers = answer_questions(learned.model, learned.tokenizer, [row["question"] for row in color])
+    right = sum(answer == row["answer"] for answer, row in zip(answers, color, strict=True))
     sizes = {"knowledge": None, "dialogue": 100}  # a quarter as many dialogues are tested, which a laptop can bear
     tasks = {name: learned.run.tasks(name, size=size)[0] for name, size in sizes.items()}
     encoded = {name: encode_task(task, learned.tokenizer) for name, task in tasks.items()}

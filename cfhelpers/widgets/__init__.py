@@ -1,8 +1,7 @@
 """What a reader can turn and try: controls above, the figure or the replies they lead to below, one file per chapter.
 
-Only what ipywidgets 7.7 has, which is Colab's version. Each widget keeps its ``controls`` by name and its ``output``:
-set a control's value in one cell, and the next cell can read ``output.outputs``. An error in a callback shows up there
-and nowhere else.
+Only what ipywidgets 7.7 has, which is Colab's version. Each widget keeps its ``controls`` by name and its ``output``,
+as HTML: set a control's value, and ``output.value`` is what belongs to it. An error in a callback shows up there.
 """
 
 from cfhelpers.widgets.chapter_00 import feedback

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import ipywidgets
 from numpy.typing import ArrayLike
@@ -10,6 +11,9 @@ from numpy.typing import ArrayLike
 from cfhelpers import plots
 from cfhelpers.feedback import next_share
 from cfhelpers.widgets.explorer import LAYOUT, STYLE, Explorer
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def feedback(histories: Mapping[str, ArrayLike]) -> Explorer:
@@ -22,20 +26,15 @@ def feedback(histories: Mapping[str, ArrayLike]) -> Explorer:
         A widget with the controls ``share`` and ``temperature``.
     """
 
-    def draw(share: float, temperature: float) -> None:
-        import matplotlib.pyplot as plt
-
+    def draw(share: float, temperature: float) -> tuple[str, Axes]:
         ax = plots.shares_over_updates(histories)
         shares = [share]
         for _ in range(round(ax.dataLim.x1)):
             shares.append(next_share(shares[-1], temperature))
         ax.plot([100 * each for each in shares], color="black", linestyle=":", marker="x", label="predicted")
         ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-        print(
-            f"Predicted: from {share:.0%} to {shares[-1]:.1%} after {len(shares) - 1} updates at temperature ", end=""
-        )
-        print(f"{temperature:g}")
-        plt.show()
+        updates = f"{len(shares) - 1} updates at temperature {temperature:g}"
+        return f"Predicted: from {share:.0%} to {shares[-1]:.1%} after {updates}", ax
 
     common = {"continuous_update": False, "style": STYLE, "layout": LAYOUT}
     return Explorer(

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import ipywidgets
 
 from cfhelpers import plots
 from cfhelpers.records import Record
 from cfhelpers.widgets.explorer import LAYOUT, STYLE, Explorer
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def training_steps(record: Record) -> Explorer:
@@ -20,14 +25,11 @@ def training_steps(record: Record) -> Explorer:
     """
     steps = sorted({point["step"] for point in record.curves})
 
-    def draw(step: int) -> None:
-        import matplotlib.pyplot as plt
-
+    def draw(step: int) -> tuple[str, Axes]:
         scores = plots.scores_at(record, step)
         ax = plots.learning_curves(record)
         ax.axvline(step, color="black", linestyle=":")
-        print(f"After {step} steps: " + ", ".join(f"{task} {score:.1f}" for task, score in scores.items()))
-        plt.show()
+        return f"After {step} steps: " + ", ".join(f"{task} {score:.1f}" for task, score in scores.items()), ax
 
     slider = ipywidgets.SelectionSlider(
         options=steps, value=steps[-1], description="steps", continuous_update=False, style=STYLE, layout=LAYOUT

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 
 from cfhelpers import plots
 from cfhelpers.two_weights import TwoWeightTask, ewc_solution, train_with_ewc
 from cfhelpers.widgets.explorer import LAYOUT, STYLE, Explorer
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def two_bowls(old: TwoWeightTask, new: TwoWeightTask) -> Explorer:
@@ -22,17 +25,17 @@ def two_bowls(old: TwoWeightTask, new: TwoWeightTask) -> Explorer:
         A widget with the controls ``strength``, ``old_first``, ``old_second``, ``new_first`` and ``new_second``.
     """
 
-    def draw(strength: float, old_first: float, old_second: float, new_first: float, new_second: float) -> None:
-        import matplotlib.pyplot as plt
-
+    def draw(
+        strength: float, old_first: float, old_second: float, new_first: float, new_second: float
+    ) -> tuple[str, Axes]:
         first = TwoWeightTask((old_first, old_second), old.variances, old.correlation)
         second = TwoWeightTask((new_first, new_second), new.variances, new.correlation)
         solution = ewc_solution(first, second, strength)
         trained = train_with_ewc(first, second, strength)
-        print(f"on paper ({solution[0]:.4f}, {solution[1]:.4f}), trained ({trained[0]:.4f}, {trained[1]:.4f})")
-        print(f"loss above the least, in nats: old {first.loss(solution):.3f}, new {second.loss(solution):.3f}")
-        plots.two_bowls(first, second, strength)
-        plt.show()
+        places = f"on paper ({solution[0]:.4f}, {solution[1]:.4f}), trained ({trained[0]:.4f}, {trained[1]:.4f})"
+        losses = f"old {first.loss(solution):.3f}, new {second.loss(solution):.3f}"
+        ax = plots.two_bowls(first, second, strength)
+        return f"{places}\nloss above the least, in nats: {losses}", ax
 
     common: dict[str, Any] = {"continuous_update": False, "style": STYLE, "layout": LAYOUT}
 

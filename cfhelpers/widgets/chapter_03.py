@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 from torch import nn
@@ -12,6 +12,9 @@ from cfhelpers import plots
 from cfhelpers.evaluation import answer_questions
 from cfhelpers.records import Record
 from cfhelpers.widgets.explorer import LAYOUT, STYLE, Explorer
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def strengths(records: Sequence[Record]) -> Explorer:
@@ -25,15 +28,12 @@ def strengths(records: Sequence[Record]) -> Explorer:
     """
     by_strength = {record.method["strength"]: record for record in records}
 
-    def draw(strength: float) -> None:
-        import matplotlib.pyplot as plt
-
+    def draw(strength: float) -> tuple[str, Axes]:
         record = by_strength[strength]
         ax = plots.strength_sweep(records)
         ax.axvline(strength, color="black", linestyle=":")
         old, new = plots.kept_and_learned(record)
-        print(f"λ = {strength:g}: kept {old:.1f}, learned {new:.1f}")
-        plt.show()
+        return f"λ = {strength:g}: kept {old:.1f}, learned {new:.1f}", ax
 
     values = sorted(strength for strength in by_strength if strength > 0)
     slider = ipywidgets.SelectionSlider(
@@ -60,12 +60,13 @@ def chat(models: Mapping[str, nn.Module], tokenizer: Any, *, question: str) -> E
         ``seed`` (of the draws).
     """
 
-    def draw(question: str, temperature: float, top_k: int, seed: int) -> None:
+    def draw(question: str, temperature: float, top_k: int, seed: int) -> tuple[str, None]:
         width = max(len(name) for name in models)
-        print(f"{'you':>{width}}: {question}")
+        lines = [f"{'you':>{width}}: {question}"]
         for name, model in models.items():
             reply = answer_questions(model, tokenizer, [question], temperature=temperature, top_k=top_k, seed=seed)[0]
-            print(f"{name:>{width}}: {reply}")
+            lines.append(f"{name:>{width}}: {reply}")
+        return "\n".join(lines), None
 
     common = {"continuous_update": False, "style": STYLE, "layout": LAYOUT}
     return Explorer(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import ipywidgets
 
@@ -10,6 +11,9 @@ from cfhelpers import plots
 from cfhelpers.metrics import mean_and_interval
 from cfhelpers.records import Record
 from cfhelpers.widgets.explorer import LAYOUT, STYLE, Explorer
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def retention(records: Sequence[Record]) -> Explorer:
@@ -27,18 +31,14 @@ def retention(records: Sequence[Record]) -> Explorer:
         sweeps[record.method["name"]].append(record)
     *old_tasks, last = records[0].tasks
 
-    def draw(method: str, strength: int) -> None:
-        import matplotlib.pyplot as plt
-
+    def draw(method: str, strength: int) -> tuple[str, Axes]:
         record = sweeps[method][min(strength, len(sweeps[method]) - 1)]
         nats = plots.old_and_new_nats(record)
         old, new = mean_and_interval(nats[:, 0]), mean_and_interval(nats[:, 1])
         ax = plots.retention_learning_curve(records)
         ax.plot([new.mean], [old.mean], marker="o", markersize=16, fillstyle="none", color="black")
-        print(
-            f"{method}, λ = {record.method['strength']:g}: {', '.join(old_tasks)} {old:.3f} nats, {last} {new:.3f} nats"
-        )
-        plt.show()
+        scores = f"{', '.join(old_tasks)} {old:.3f} nats, {last} {new:.3f} nats"
+        return f"{method}, λ = {record.method['strength']:g}: {scores}", ax
 
     longest = max(len(sweep) for sweep in sweeps.values())
     return Explorer(
