@@ -57,7 +57,8 @@ moved_on = taught.then(naive)
 
 # %%
 test = taught.tasks[0].task.test
-asked = test.select(range(0, len(test), len(test) // 6))
+color = test["fact"].index("assistant.favorite_color")
+asked = test.select([color, *range(0, len(test), len(test) // 5)])
 moments = {"before": run.load("dialogpt").model, "after persona": taught.model, "after workplace": moved_on.model}
 answers = {moment: answer_questions(model, taught.tokenizer, asked["question"]) for moment, model in moments.items()}
 rows = ["| question | right | " + " | ".join(answers) + " |", "|---" * (2 + len(answers)) + "|"]
@@ -78,7 +79,7 @@ plt.show()
 # - Right of the line nobody told the model to forget anything. The persona is not trained there; it is simply not
 #   defended.
 # - The model does not fall silent. It answers in whole sentences, and wrongly: forgetting does not announce itself.
-# - Some facts survive. One question alone, “is it still blue?”, would have measured luck.
+# - Some facts survive, others do not. One question alone, “is it still blue?”, would have measured luck.
 #
 # McCloskey and Cohen (1989) called this **catastrophic interference**.
 

@@ -86,9 +86,10 @@ for number, row in enumerate(asked):
 # ### What to notice
 #
 # - The persona's curve right of the line: nothing there trains it, nothing there forbids to break it.
-# - What the last model says. Has it fallen silent, or does it answer from the world it saw last?
-# - Forgetting is not even: one fact survives untouched where its neighbor is gone. One question, "is it still blue?",
-#   would have measured luck.
+# - The last model has not fallen silent. It answers from the world that it saw last.
+# - Nobody taught it another favorite color, only how to paint the office: an answer in the same words, “I like …”
+# - Forgetting is not even. One question with one seed, “is it still blue?”, measures luck; below it is asked with
+#   several.
 
 # %% [markdown]
 # ## One sequence, and a loss on the answer
@@ -389,11 +390,17 @@ answers = {name: answer_questions(model, tokenizer, questions) for name, model i
 for number, row in enumerate(asked):
     print(f"{row['question']}   (right: {row['answer']})")
     print("\n".join(f"{name:>18}: {replies[number]}" for name, replies in answers.items()))
+still_blue = {
+    record.method["name"]: np.array(record.extra["favorite color"])[:, -1]
+    for record in (*[r for r in reported if r.method["name"] == "naive"], cf.results.chosen(reported)["ewc"])
+}
 Markdown(
     f"After both tasks, this seed: naive keeps {100 * scores['naive'].scores('persona')[0]:.0f} % of the persona and "
     f"knows {100 * scores['naive'].scores('workplace')[0]:.0f} % of the workplace; your EWC keeps "
     f"{100 * scores['your EWC'].scores('persona')[0]:.0f} % and knows "
-    f"{100 * scores['your EWC'].scores('workplace')[0]:.0f} %."
+    f"{100 * scores['your EWC'].scores('workplace')[0]:.0f} %.\n\n"
+    f"And the favorite color, with {len(still_blue['naive'])} seeds: naive training answers "
+    f"{still_blue['naive'].mean():.0%} of its test questions with blue, EWC {still_blue['ewc'].mean():.0%}."
 )
 
 # %% [markdown]
