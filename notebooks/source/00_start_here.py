@@ -58,7 +58,7 @@ moved_on = taught.then(naive)
 # %%
 test = taught.tasks[0].task.test
 color = test["fact"].index("assistant.favorite_color")
-asked = test.select([color, *range(0, len(test), len(test) // 5)])
+asked = test.select([color, *range(0, len(test), len(test) // 6)])
 moments = {"before": run.load("dialogpt").model, "after persona": taught.model, "after workplace": moved_on.model}
 answers = {moment: answer_questions(model, taught.tokenizer, asked["question"]) for moment, model in moments.items()}
 rows = ["| question | right | " + " | ".join(answers) + " |", "|---" * (2 + len(answers)) + "|"]

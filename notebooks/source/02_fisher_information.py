@@ -405,7 +405,7 @@ plt.show()
 bounds = [r for r in cf.results.load("03", profile="tiny") if r.extra["stage"] == "report"]
 bounds = [r for r in bounds if r.method["name"] in ("naive", "joint")]
 ax = cf.plots.retention_against_learning([*best.values(), *bounds])
-ax.set(xlim=(80, 103), ylim=(40, 103))
+ax.set(xlim=(70, 103), ylim=(40, 103))
 ax.legend(loc="lower left", fontsize=8)
 plt.show()
 
@@ -429,8 +429,8 @@ guess = matched_strength(sample.method["strength"], causal["sample"], causal["ba
 Markdown(
     f"Mean of both tasks, best λ each, batched against sampled: {against(batched, sample)}; empirical against sampled: "
     f"{against(best['ewc empirical'], sample)}. The batched variant needs a λ **{ratio:.0f} times** larger than the "
-    f"sampled one. Matching the means (exercise 2.3, with this seed's model) would have said {guess:.0f}; the sweep "
-    f"found {batched.method['strength']:.0f}."
+    f"sampled one. Matching the means (exercise 2.3, with this seed's model) would have said {guess:,.0f}; the sweep "
+    f"found {batched.method['strength']:,.0f}."
 )
 
 # %% [markdown]
