@@ -1,5 +1,6 @@
 """The committed notebooks equal their sources and run; and the machinery that builds, runs and cleans them works."""
 
+import ast
 import base64
 import io
 import re
@@ -102,6 +103,18 @@ def test_a_notebook_is_what_its_source_gives(path: Path):
 @every_notebook
 def test_a_notebook_keeps_the_rules(path: Path):
     assert cleaning.problems(nbformat.read(path, as_version=4)) == []
+
+
+@every_notebook
+def test_the_folded_solutions_are_the_code_of_the_exercises(path: Path):
+    prose = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown"]
+    folded = [
+        code for text in prose for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "Solution" in text
+    ]
+    solved = building.build(ROOT / "notebooks" / "source" / f"{path.stem}.py", solved=True)
+    exercises = [cell.source for cell in solved.cells if cell.metadata.get("nbgrader", {}).get("solution")]
+    assert len(exercises) >= 3
+    assert [ast.dump(ast.parse(code)) for code in folded] == [ast.dump(ast.parse(code)) for code in exercises]
 
 
 @every_notebook

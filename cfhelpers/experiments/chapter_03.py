@@ -31,7 +31,7 @@ EXPERIMENTS = (
         {
             "tiny": {
                 "ewc": [EWC(strength, variant="sample") for strength in (3e2, 1e3, 3e3, 1e4, 3e4)],
-                "l2sp": [L2SP(strength) for strength in (1e-3, 1e-2, 0.1, 1.0, 10.0)],
+                "l2sp": [L2SP(strength) for strength in (0.03, 0.1, 0.3, 1.0, 3.0)],
                 "replay": [Replay(16, share=share) for share in (0.1, 0.25, 0.5, 0.75, 0.9)],
             },
             "laptop": {

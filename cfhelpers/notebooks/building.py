@@ -14,7 +14,7 @@ from nbformat import NotebookNode
 from cfhelpers.notebooks import cleaning, execution
 
 _BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
-_MARKERS = re.compile(r"^\s*### (BEGIN|END) SOLUTION\s*\n?", re.MULTILINE)
+_MARKERS = re.compile(r"^[ \t]*### (BEGIN|END) SOLUTION[ \t]*\n?", re.MULTILINE)
 # Every notebook of the course runs on any kernel named python3.
 _NOTEBOOK_METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
