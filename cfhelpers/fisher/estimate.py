@@ -55,9 +55,10 @@ def fisher_diagonal(
             which is batched by length; or an iterable of Hugging Face batches with ``labels`` of shape ``[B, T]`` or
             ``[B]`` and -100 where ignored, taken as they come. Labels are shifted as the model shifts them. Other
             columns are passed on if ``forward`` names them.
-        variant: Where the labels y come from. ``"empirical"``: the data. ``"sample"``: drawn from the model, seeded,
-            which estimates the Fisher without bias. ``"exact"``: every class weighted by its probability, for
-            classifiers. ``"batched"``: the square of each batch's mean gradient, which is wrong, kept to study it.
+        variant: Where the labels y come from. ``"empirical"``: the data. ``"sample"``: drawn from the model, seeded
+            (each token given the data's tokens before it), which estimates the Fisher without bias. ``"exact"``: every
+            class weighted by its probability, for classifiers. ``"batched"``: the square of each batch's mean gradient,
+            which is wrong, kept to study it.
         unit: ``"sequence"``: square the gradient of an example's summed log-likelihood. ``"token"``: sum over its
             targets of each target's squared gradient, estimated without bias by random signs on the targets. Both are
             divided by the number of examples N, so that under ``"sample"`` they have the same expectation;
@@ -206,7 +207,8 @@ def _refuse_exact_for_tokens(objective: Objective, batch: data.Batch) -> None:
     if objective.variant == "exact" and batch.labels.dim() == 2:
         raise ValueError(
             "variant='exact' enumerates every possible label, and a language model has V^T of them for T tokens. "
-            "variant='sample' draws labels from the model instead and estimates the same Fisher without bias."
+            "variant='sample' draws each token from the model, given the data's tokens before it, and estimates the "
+            "Fisher of these predictions without bias."
         )
 
 

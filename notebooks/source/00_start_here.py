@@ -76,10 +76,10 @@ plt.show()
 # %% [markdown]
 # ### What to notice
 #
-# - Right of the line nobody told the model to forget anything. The persona is not trained there; it is simply not
-#   defended.
+# - Right of the line the persona is not trained; it is simply not defended.
 # - The model does not fall silent. It answers in whole sentences, and wrongly: forgetting does not announce itself.
 # - Some facts survive, others do not. One question alone, “is it still blue?”, would have measured luck.
+# - The curve asks validation questions; the numbers below are from the test, in yet other words.
 #
 # McCloskey and Cohen (1989) called this **catastrophic interference**.
 
@@ -299,7 +299,7 @@ Markdown("\n".join(rows))
 #
 # | family | idea | chapters |
 # |---|---|---|
-# | **regularisation** | hold on to the weights that mattered | [2], [3], [4] |
+# | **regularisation** | hold the weights near their old values | [2], [3], [4] |
 # | **rehearsal** | mix old examples, kept or generated, into the new | compared in [3]; its own later |
 # | **parameter isolation** | give every task weights of its own | later |
 # | **memory** | leave the weights alone and look things up | later |
@@ -327,9 +327,9 @@ for name in ("naive", "ewc", "l2sp", "replay", "joint"):
 Markdown("\n".join(rows))
 
 # %% [markdown]
-# These are chapter 3's stored results (mean ± 95 % interval over seeds), with each method's best setting. `naive` does
-# nothing and is the lower bound of what is kept; `joint` learns everything together and is the upper one. Read both
-# columns. Another pair of tasks may order the methods differently.
+# Chapter 3's stored results (mean ± 95 % interval over seeds), each method with its best setting. `naive` does nothing;
+# `joint` learns everything together: lower and upper bound of what is kept. `ewc` holds each weight the more, the more
+# it mattered, `l2sp` all alike; `replay` mixes 16 kept dialogues in. Another pair of tasks may order them differently.
 #
 # Start with [chapter 1](01_demonstrating_forgetting.ipynb), which takes the measuring apart. Then 2 and 3, or straight
 # to 3 if you want to build something.
@@ -343,8 +343,8 @@ Markdown("\n".join(rows))
 # | a field of its own: a hospital, a bank | its texts and its terms | general ability, and good manners |
 # | one person's assistant | that person's habits | what it does for everybody else |
 #
-# The alternative, training again from the start on everything, is the upper bound in each table of this course. It
-# costs the most, and it needs all old data.
+# The alternative, training again from the start on everything, is the bound that what is kept has to be compared with.
+# It costs the most, and it needs all old data.
 
 # %% [markdown]
 # ## What else can go wrong
@@ -415,12 +415,12 @@ for name, shares in ends.items():
 Markdown("\n".join(lines))
 
 # %% [markdown]
-# **What it shows.** Nobody changed the world. Where the model speaks surer than it is, the commoner word wins, turn by
-# turn. Where it speaks as it thinks, nothing pushes to either side; but nothing pulls back to the world either, as in
-# the control, and chance adds up (Taori & Hashimoto, 2023; Shumailov et al., 2024).
+# **What it shows.** Nobody changed the world. Where the model speaks surer than it is, the commoner word wins. Where it
+# speaks as it thinks, nothing pushes to either side and nothing pulls back: chance adds up (Taori & Hashimoto, 2023;
+# Shumailov et al., 2024). The control is pulled back at each update, by few and noisy sentences; five histories cannot
+# tell these two apart.
 #
-# **What it does not show.** How fast that goes in a large model, updated with more data and fewer of its own
-# words.
+# **What it does not show.** How fast that goes in a large model with more data.
 
 # %% [markdown]
 # ### Try it: how sure is too sure?
@@ -479,8 +479,11 @@ plt.show()
 # | intransigence | what was never learned, because old knowledge was defended too hard |
 # | naive, joint | fine-tuning without precaution; training on all tasks together |
 # | anchor | the weights as they were when the old task was known |
+# | L2, L2-SP | a penalty that holds all weights alike |
+# | EWC | elastic weight consolidation: a penalty that holds each weight by its importance |
 # | penalty, strength λ | a price for leaving the anchor; how high it is |
 # | importance, Fisher information | how much each weight matters to what the model says |
+# | rank correlation | 1 if two lists put the weights in the same order, 0 if their orders have nothing in common |
 # | recall | share of questions whose whole answer is right |
 # | perplexity | among how many equally likely tokens the model seems to choose; lower is better |
 # | head | the small classifier on top of an encoder, one for each task |

@@ -86,10 +86,10 @@ for number, row in enumerate(asked):
 # ### What to notice
 #
 # - The persona's curve right of the line: nothing there trains it, nothing there forbids to break it.
-# - The last model has not fallen silent. It answers from the world that it saw last.
-# - Nobody taught it another favorite color, only how to paint the office: an answer in the same words, “I like …”
-# - Forgetting is not even. One question with one seed, “is it still blue?”, measures luck; below it is asked with
-#   several.
+# - The last model answers on: from the workplace, or what it said before anyone taught it.
+# - Nobody taught it another favorite color. One workplace question, put there on purpose, is how to paint the office;
+#   its answer has the same words, “I like …”
+# - Forgetting is not even. “Is it still blue?”, asked once, measures luck; below, several seeds are asked.
 
 # %% [markdown]
 # ## One sequence, and a loss on the answer
@@ -114,7 +114,7 @@ for number, row in enumerate(asked):
 # <details><summary>Hint: my model never stops talking</summary>
 # Labels were masked wherever the id equals the padding; the true end went with it. Mask by position.
 # </details>
-# <details><summary>Hint: my loss is suspiciously low</summary>
+# <details><summary>Hint: my loss stays high, or is zero at once</summary>
 # Did you shift the labels by hand? Do not.
 # </details>
 
@@ -184,8 +184,9 @@ for ids, labels in zip(batch["input_ids"].tolist(), batch["labels"].tolist(), st
 # | $F_i$ | one tensor per parameter, shaped like it |
 
 # %% [markdown]
-# Square first, then average. The gradient of a whole batch is a sum in which examples cancel each other: at the end of
-# training it is near zero *because* the model is at an optimum, not because the weights do not matter.
+# Square first, then average. In the gradient of a whole batch, examples that disagree cancel and those that agree add
+# up: its square says how the batch moves the weights, not how much each example depends on them, and it changes with
+# the size of the batch.
 #
 # With the labels of the data this is called the **empirical** Fisher (van de Ven, 2025).
 
@@ -248,7 +249,8 @@ checks.require_solved("3.2")
 #
 # After training, $p(y_n|x_n)$ of the trained answers is close to 1, and the gradient of its logarithm close to 0. The
 # empirical Fisher shrinks with success: the better the answers are known, the less they seem to need the weights. One
-# remedy draws the labels from the model's own predictions: the Fisher information proper, estimated by sampling.
+# remedy draws each label from the model's own prediction, given the true tokens before it: the Fisher information of
+# these predictions proper, estimated by sampling.
 
 
 # %%
@@ -390,17 +392,23 @@ answers = {name: answer_questions(model, tokenizer, questions) for name, model i
 for number, row in enumerate(asked):
     print(f"{row['question']}   (right: {row['answer']})")
     print("\n".join(f"{name:>18}: {replies[number]}" for name, replies in answers.items()))
-still_blue = {
-    record.method["name"]: np.array(record.extra["favorite color"])[:, -1]
-    for record in (*[r for r in reported if r.method["name"] == "naive"], cf.results.chosen(reported)["ewc"])
-}
 Markdown(
     f"After both tasks, this seed: naive keeps {100 * scores['naive'].scores('persona')[0]:.0f} % of the persona and "
     f"knows {100 * scores['naive'].scores('workplace')[0]:.0f} % of the workplace; your EWC keeps "
     f"{100 * scores['your EWC'].scores('persona')[0]:.0f} % and knows "
-    f"{100 * scores['your EWC'].scores('workplace')[0]:.0f} %.\n\n"
-    f"And the favorite color, with {len(still_blue['naive'])} seeds: naive training answers "
-    f"{still_blue['naive'].mean():.0%} of its test questions with blue, EWC {still_blue['ewc'].mean():.0%}."
+    f"{100 * scores['your EWC'].scores('workplace')[0]:.0f} %."
+)
+
+# %%
+chosen = {r.method["name"]: r for r in reported if r.extra["chosen"] or r.method["name"] in ("naive", "joint")}
+colors = {name: np.array(record.extra["favorite color"]) for name, record in chosen.items()}
+blue = {"untouched": np.array(chosen["naive"].extra["untouched favorite color"])}
+blue |= {"after the persona": colors["naive"][:, 0], **{name: shares[:, -1] for name, shares in colors.items()}}
+Markdown(
+    f"Is it still blue? Asked in {len(color)} ways, with {len(colors['naive'])} seeds, this share of the answers was "
+    "right:\n\n"
+    + "\n".join(f"- {name}: {share.mean():.0%}" for name, share in blue.items())
+    + "\n\nThe untouched model has no favorite color; it says blue by chance."
 )
 
 # %% [markdown]
@@ -502,44 +510,57 @@ explorer
 # %%
 # alt: Recall of the persona, kept, against recall of the workplace, learned, with 95 percent intervals: naive and joint
 #  training, and EWC, L2 and replay with the settings chosen on validation data.
-chosen = {r.method["name"]: r for r in reported if r.extra["chosen"] or r.method["name"] in ("naive", "joint")}
 names = [name for name in ("naive", "ewc", "l2sp", "replay", "joint") if name in chosen]
 cf.plots.retention_against_learning([chosen[name] for name in names])
 plt.show()
 
+
 # %%
-header = ["method", "persona", "workplace", "knowledge", "dialogue", "seconds", "peak MB", "stored MB"]
-lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
+def percent(shares) -> str:
+    return f"{mean_and_interval(100 * np.array(shares)):.0f}"
+
+
+header = ["method", "persona", "workplace", "knowledge", "dialogue", "seconds", "peak MB", "stored kB"]
+lines = [header, ["---"] * len(header)]
 for name in names:
-    record = chosen[name]
-    last = {key: np.array(record.extra[key])[:, -1] for key in ("knowledge", "dialogue")}
-    shares = (record.scores("persona"), record.scores("workplace"), last["knowledge"])
-    cells = [record.label, *(f"{mean_and_interval(100 * share):.0f}" for share in shares)]
-    cells += [f"{mean_and_interval(last['dialogue']):.2f}", f"{np.mean(record.seconds):.1f}"]
-    cells += [f"{record.peak_memory_bytes / 1e6:.0f}", f"{record.stored_bytes / 1e6:.2f}"]
-    lines.append("| " + " | ".join(cells) + " |")
-Markdown("\n".join(lines))
+    record, knowledge = chosen[name], np.array(chosen[name].extra["knowledge"])
+    dialogue = np.array(record.extra["dialogue"])
+    if name == "naive":
+        before = record.extra["untouched dialogue"]
+        lines.append(["untouched", "", "", percent(record.extra["untouched knowledge"]), f"{np.mean(before):.2f}"])
+        persona_only = record.scores("persona", after="persona")
+        lines.append(["after the persona", percent(persona_only), "", percent(knowledge[:, 0])])
+        lines[-1].append(f"{mean_and_interval(dialogue[:, 0]):.2f}")
+    cells = [percent(record.scores("persona")), percent(record.scores("workplace")), percent(knowledge[:, -1])]
+    cells += [f"{mean_and_interval(dialogue[:, -1]):.2f}", f"{np.mean(record.seconds):.1f}"]
+    cells += [f"{record.peak_memory_bytes / 1e6:.0f}"]
+    lines.append([record.label, *cells, "all data" if name == "joint" else f"{record.stored_bytes / 1e3:,.0f}"])
+Markdown("\n".join("| " + " | ".join(cells + [""] * (len(header) - len(cells))) + " |" for cells in lines))
 
 # %% [markdown]
 # The first three columns are recall in percent on test questions: of the persona (kept), the workplace (learned), and
-# of what the untouched model knew (nobody asked any method to keep that). `dialogue` is the perplexity of general
-# dialogue; lower is better. `stored` is what a method keeps between tasks; joint training keeps all data instead.
+# of what the untouched model knew. Most of that falls with the persona already, before any method protects anything:
+# nobody asked for it to be kept. `dialogue` is the perplexity of general dialogue; lower is better. `seconds` is the
+# training on both tasks with the Fisher, `peak MB` the most memory meanwhile, `stored kB` what is kept between tasks.
 
 # %%
 fall = {name: chosen[name].scores("persona", after="persona") - chosen[name].scores("persona") for name in names}
-saved = 1 - fall["ewc"].mean() / fall["naive"].mean()
-share_learned = chosen["ewc"].scores("workplace").mean() / chosen["naive"].scores("workplace").mean()
-over_l2, more_learned = (
-    mean_and_interval(100 * (chosen["ewc"].scores(task) - chosen["l2sp"].scores(task)))
-    for task in ("persona", "workplace")
-)
-verdict = "no difference that these seeds can show"
-if over_l2.low > 0 or over_l2.high < 0:
-    verdict = "in favor of " + ("EWC" if over_l2.mean > 0 else "L2")
+saved = {name: 1 - fall[name].mean() / fall["naive"].mean() for name in ("ewc", "l2sp")}
+reached = {name: chosen[name].scores("workplace").mean() / chosen["naive"].scores("workplace").mean() for name in saved}
+
+
+def against_l2(task: str) -> str:
+    """Return EWC's recall minus L2's, seed by seed, and whether these seeds can tell them apart."""
+    difference = mean_and_interval(100 * (chosen["ewc"].scores(task) - chosen["l2sp"].scores(task)))
+    clear = difference.low > 0 or difference.high < 0
+    return f"{difference:+.1f} points ({'a difference' if clear else 'no difference that these seeds can show'})"
+
+
 Markdown(
-    f"EWC removes **{saved:.0%}** of naive training's forgetting and reaches **{share_learned:.0%}** of its new-task "
-    f"score. EWC minus L2, seed by seed: {over_l2:+.1f} points of the persona kept ({verdict}), {more_learned:+.1f} "
-    "points of the workplace learned. Read both: what is kept can be bought with what is not learned."
+    f"EWC removes **{saved['ewc']:.0%}** of naive training's forgetting and reaches **{reached['ewc']:.0%}** of its "
+    f"new-task score; L2 removes {saved['l2sp']:.0%} and reaches {reached['l2sp']:.0%}. EWC minus L2, seed by seed: "
+    f"{against_l2('persona')} of the persona kept, {against_l2('workplace')} of the workplace learned. Read both: what "
+    "is kept can be bought with what is not learned."
 )
 
 # %% [markdown]
@@ -558,7 +579,7 @@ Markdown(
 # 3. **Unrelated `input_ids` and `labels`.** Question and answer, each padded to one length.
 
 # %%
-importance = fisher(taught.model, few)
+importance = fisher(taught.model, drawn if best["variant"] == "sample" else few)
 moved = float(ElasticPenalty(taught.model, importance, best["strength"]).value(naive.model).detach())
 alive = float(ElasticPenalty(naive.model, importance, best["strength"]).value(naive.model).detach())
 one_task = taught.record.scores("persona", after="persona")[0]
@@ -578,19 +599,20 @@ def one_length(pairs: list[tuple[list[int], list[int]]], end_id: int, pad_id: in
     return {"input_ids": torch.tensor([q for q, _ in padded]), "labels": torch.tensor([a for _, a in padded])}
 
 
-pairs, end_id = as_pairs(persona.train["question"][:64], persona.train["answer"][:64])
+pairs, end_id = as_pairs(persona.train["question"], persona.train["answer"])
 for name, layout in {"one_length": one_length, "dialogue_batch": dialogue_batch}.items():
     student = copy.deepcopy(untouched).train()
     optimizer, losses = torch.optim.AdamW(student.parameters(), lr=naive.plan.learning_rate), []
-    for step in range(20):
-        batch = layout(pairs[16 * (step % 4) :][:16], end_id, tokenizer.pad_token_id)
+    for step in range(32):
+        batch = layout(pairs[16 * step % len(pairs) :][:16], end_id, tokenizer.pad_token_id)
         loss = student(**{name: tensor.to(student.device) for name, tensor in batch.items()}).loss
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    reply = answer_questions(student, tokenizer, color["question"][:1])[0]
-    print(f"{name:>15}: loss {losses[0]:.2f} -> {losses[-1]:.2f}; then it answers “{reply[:60]}”")
+    replies = answer_questions(student, tokenizer, persona.test["question"])
+    recall = np.mean([reply == right for reply, right in zip(replies, persona.test["answer"], strict=True)])
+    print(f"{name:>15}: loss {losses[0]:.2f} -> {losses[-1]:.2f}, recall {recall:.0%}; it answers “{replies[0][:60]}”")
 
 # %% [markdown]
 # Both losses fall; only one of them has to do with answering. A falling loss shows that *something* is being learned.
@@ -617,9 +639,10 @@ Markdown(
 - **EWC from three pieces.** A batch, an importance, a spring: your EWC kept
   {100 * mine.record.scores("persona")[0]:.0f} % of the persona where naive training kept
   {100 * naive.record.scores("persona")[0]:.0f} %.
-- **The strength.** λ = {best["strength"]:g} was best of {len(sweep)} on a logarithmic grid; with λ = 0.05 the penalty
-  would be {best["strength"] / 0.05:,.0f} times weaker.
-- **A fair judgement.** EWC removes {saved:.0%} of the forgetting; against plain L2: {verdict}.
+- **The strength.** λ = {best["strength"]:g} was best of {len(sweep)} on a logarithmic grid; there the penalty's
+  gradient was {ratio:.2g} times the task's.
+- **A fair judgement.** EWC removes {saved["ewc"]:.0%} of the forgetting, L2 {saved["l2sp"]:.0%}; they reach
+  {reached["ewc"]:.0%} and {reached["l2sp"]:.0%} of naive training's score on the new task.
 """
 )
 
