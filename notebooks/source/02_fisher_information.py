@@ -482,10 +482,10 @@ Markdown(
 # ### What to notice
 #
 # - One λ must serve all seeds. How certain a model ends up differs from seed to seed, and the empirical Fisher with it:
-#   a λ right for one is far too weak or strong for another.
+#   what is right for one is far too weak for another.
 # - On the bundled encoder the variants do *not* end up close; with a λ for each seed they would be closer. Only `exact`
 #   is even over the reported seeds.
-# - A best λ that is the largest tried says that the grid ended there.
+# - A best λ at the grid's end says that the grid was too short.
 
 # %% [markdown]
 # ## Does the Fisher earn its cost?
