@@ -9,7 +9,7 @@ import pytest
 
 from cfhelpers import methods, results
 from cfhelpers.environment import git_revision
-from cfhelpers.experiments import EXPERIMENTS, REPORTED_SEEDS, SELECTION_SEEDS, Experiment
+from cfhelpers.experiments import EXPERIMENTS, REPORTED_SEEDS, SELECTION_SEEDS, Experiment, chapter_03
 from cfhelpers.methods import (
     EWC,
     L2SP,
@@ -23,6 +23,7 @@ from cfhelpers.methods import (
     SynapticIntelligence,
 )
 from cfhelpers.plans import PLANS, Plan
+from cfhelpers.runtime import start
 from cfhelpers.summary import BEGIN, END, results_tables, update_readme
 from tests import toys
 
@@ -118,11 +119,32 @@ def test_every_stored_method_can_be_made_again():
         results.make_method({"name": "magic"})
 
 
+@pytest.mark.parametrize(("answers", "share"), [(("blue", "blue"), 1.0), (("blue", "red"), 0.5), (("", "no"), 0.0)])
+def test_chapter_3_asks_the_favorite_color_in_the_words_of_the_test(answers, share, monkeypatch):
+    asked = []
+
+    def answer(model, tokenizer, questions):
+        asked.extend(questions)
+        return [f"I like {color}." for color in answers]
+
+    monkeypatch.setattr(chapter_03, "answer_questions", answer)
+    monkeypatch.setattr(chapter_03, "evaluate_task", lambda model, task: 0.25)
+    run = start(profile="tiny", seed=3)
+    measured = chapter_03.measure_generality(SimpleNamespace(run=run, model=None, tokenizer=toys.tokenizer()))
+    assert measured == {"favorite color": share, "knowledge": 0.25, "dialogue": 0.25}
+    (persona,) = run.tasks("persona")
+    assert asked == [row["question"] for row in persona.test if row["answer"] == "I like blue."]
+
+
 def test_experiments_keep_the_contract_of_a_fair_comparison():
     for experiment in EXPERIMENTS:
         for profile, sweeps in experiment.sweeps.items():
             assert len({len(sweep) for sweep in sweeps.values()}) == 1, "sweeps of equal size"
             assert len(next(iter(sweeps.values()))) >= (5 if profile == "tiny" else 3)
+            settings = [[method.settings() for method in sweep] for sweep in sweeps.values()]
+            grids = [[each["strength"] for each in sweep if "strength" in each] for sweep in settings]
+            spans = {round(float(np.log10(grid[-1] / grid[0])), 1) for grid in grids if grid}
+            assert len(spans) <= 1, "strengths as far apart for one method as for the other"
     for profile, reported in REPORTED_SEEDS.items():
         assert not set(reported) & set(SELECTION_SEEDS[profile]), "settings are chosen with other seeds"
     assert len(REPORTED_SEEDS["tiny"]) >= 5
