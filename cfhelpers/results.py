@@ -33,7 +33,7 @@ PACKAGED = Path(__file__).parent / "stored_results"
 
 
 def load(chapter: str, *, profile: str | None = None, experiment: str | None = None) -> list[Record]:
-    """Read a chapter's stored records.
+    """Read a chapter's stored records; those of ``tiny``, and it says so, where a profile has none yet.
 
     Args:
         chapter: Number, such as "03".
@@ -41,17 +41,18 @@ def load(chapter: str, *, profile: str | None = None, experiment: str | None = N
         experiment: Only records of the experiment of this name.
 
     Raises:
-        FileNotFoundError: Nothing is stored for this chapter and profile; the message says which command makes it.
+        FileNotFoundError: Nothing is stored for this chapter; the message says which command makes it.
     """
     profile = resolve_profile(profile).name
-    for folder in (STORED, PACKAGED):
-        for path in sorted(folder.glob(f"{chapter}_*.{profile}.json")):
+    command = f"`python -m cfhelpers results {chapter} --profile {profile}` makes them."
+    missing = f"No stored results for chapter {chapter} in profile {profile!r}"
+    for stored in dict.fromkeys((profile, "tiny")):
+        for path in (path for folder in (STORED, PACKAGED) for path in folder.glob(f"{chapter}_*.{stored}.json")):
+            if stored != profile:
+                print(f"{missing}: what is read here was measured in {stored!r}, with its models. {command}")
             records = [Record.from_dict(each) for each in load_json(path)["records"]]
             return [each for each in records if experiment in (None, each.extra.get("experiment"))]
-    raise FileNotFoundError(
-        f"No stored results for chapter {chapter} in profile {profile!r}; "
-        f"`python -m cfhelpers results {chapter} --profile {profile}` makes them."
-    )
+    raise FileNotFoundError(f"{missing}; {command}")
 
 
 def chosen(records: Sequence[Record]) -> dict[str, Record]:

@@ -78,7 +78,7 @@ def bars_of(ax: Any, label: str) -> tuple[Any, Any]:
 
 def test_a_row_of_the_result_matrix_is_a_moment_and_a_column_a_task():
     ax: Any = plots.result_matrix(make_record())
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("score on\nrecall (% of questions)", "after learning")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("scored on\nnumbers: recall (% of questions)", "after learning")
     assert [label.get_text() for label in ax.get_xticklabels()] == ["first", "second"]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["first", "second"]
     # R[1, 0], the old task after the new one, stands lower left: x = 0, y = 1 on an axis that points down.
@@ -93,7 +93,7 @@ def test_metrics_that_differ_stand_with_their_tasks():
     record = make_record()
     record.metrics = ["recall", "accuracy"]
     ax: Any = plots.result_matrix(record)
-    assert ax.get_xlabel() == "score on"
+    assert ax.get_xlabel() == "scored on"
     assert [label.get_text() for label in ax.get_xticklabels()] == [
         "first\nrecall (% of questions)",
         "second\naccuracy (% of texts)",

@@ -173,9 +173,18 @@ def test_an_experiment_is_run_in_its_own_profiles_only(toy_chapter, monkeypatch)
     assert {record.extra["experiment"] for record in results.load("99", profile="tiny")} == {"other"}
 
 
+def test_where_a_profile_has_no_records_those_of_tiny_are_read_aloud(capsys):
+    assert {record.profile for record in results.load("03", profile="full")} == {"tiny"}
+    said = capsys.readouterr().out
+    assert "No stored results for chapter 03 in profile 'full'" in said
+    assert "measured in 'tiny'" in said
+    assert {record.profile for record in results.load("03", profile="laptop")} == {"laptop"}
+    assert capsys.readouterr().out == ""
+
+
 def test_what_is_not_stored_says_how_to_make_it():
-    with pytest.raises(FileNotFoundError, match="cfhelpers results 77 --profile tiny"):
-        results.load("77", profile="tiny")
+    with pytest.raises(FileNotFoundError, match="cfhelpers results 77 --profile full"):
+        results.load("77", profile="full")
     with pytest.raises(ValueError, match="no stored results; there are 01"):
         results.regenerate("77", profile="tiny")
 

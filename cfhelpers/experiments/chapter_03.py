@@ -11,7 +11,8 @@ from cfhelpers.training import Learned
 
 def measure_generality(learned: Learned) -> dict[str, float]:
     """Return what is left of one fact, the favorite color, and of the rest, general knowledge and general dialogue."""
-    color = [row for row in learned.run.tasks("persona")[0].test if row["fact"] == "assistant.favorite_color"]
+    rows = learned.run.tasks("persona")[0].test.to_list()
+    color = [row for row in rows if row["fact"] == "assistant.favorite_color"]
     answers = answer_questions(learned.model, learned.tokenizer, [row["question"] for row in color])
     right = sum(answer == row["answer"] for answer, row in zip(answers, color, strict=True))
     sizes = {"knowledge": None, "dialogue": 100}  # a quarter as many dialogues are tested, which a laptop can bear

@@ -45,8 +45,11 @@ def result_matrix(record: Record, ax: Axes | None = None) -> Axes:
     labels = [f"{task}\n{metric_label(metric)}" for task, metric in zip(record.tasks, record.metrics, strict=True)]
     shared = len(set(record.metrics)) == 1  # said once, it does not run into its neighbour
     ax.set_xticks(ticks, record.tasks if shared else labels)
-    ax.set_yticks(ticks, record.tasks)
-    ax.set_xlabel(f"score on\n{metric_label(record.metrics[0])}" if shared else "score on")
+    # Joint training begins anew for each row, with all tasks up to there together.
+    joint = record.method["name"] == "joint"
+    learned = ["\n+ ".join(record.tasks[: i + 1]) if joint else task for i, task in enumerate(record.tasks)]
+    ax.set_yticks(ticks, learned)
+    ax.set_xlabel(f"scored on\nnumbers: {metric_label(record.metrics[0])}" if shared else "scored on")
     ax.set_ylabel("after learning")
     ax.set_title(record.label)
     return ax

@@ -36,7 +36,7 @@ run = cf.start(seed=0)
 # follows from another. Nobody shows it an opinion again. Write down before you go on:
 #
 # 1. What share of the opinions will it still get right? Guessing gives one half.
-# 2. The new texts speak of films too, in the same words. Does that protect the old knowledge, or endanger it?
+# 2. Later the question stays and only the words change, from films to places. Will it forget more then, or less?
 # 3. If it fails, is the knowledge deleted?
 
 # %%
@@ -71,10 +71,10 @@ plt.show()
 # %% [markdown]
 # ### What to notice
 #
-# - Left of the vertical line the model learns opinions, right of it inference. The test never changes: the same unseen
-#   opinions, judged by the same head.
+# - Left of the vertical line the model learns opinions, right of it inference. The opinions asked never change:
+#   validation texts, unseen, same head. The numbers further down use the test, other unseen texts.
 # - Look at how many steps it takes until most of the change has happened.
-# - The second curve starts at the line: before, there was no head that could have answered.
+# - The second curve starts after the line: before, there was no head to answer.
 #
 # One run is an anecdote. Further down you find the same with five seeds.
 
@@ -164,7 +164,7 @@ print(f"seeds {change.seeds}, model {change.provenance['model']}, made on {chang
 #  which task, columns on which task the score was taken.
 figure, axes = plt.subplots(1, 2, figsize=(8, 3.6), layout="constrained")
 cf.plots.result_matrix(change, ax=axes[0])
-cf.plots.result_matrix(joint, ax=axes[1])
+cf.plots.result_matrix(joint, ax=axes[1])  # its second row: a fresh start, trained on both together
 plt.show()
 
 # %%
@@ -261,7 +261,8 @@ print(f"after mnli: {old_task_accuracy(after_both.model, old):.1%}")
 # training batches, return its accuracy on the test batches. Leave the encoder as it is.
 #
 # <details><summary>Hint: how do I fit without a training loop?</summary>
-# Least squares on one-hot labels: <code>torch.linalg.lstsq(features, one_hot).solution</code>, with a column of ones.
+# Least squares on one-hot labels: <code>torch.linalg.lstsq(features, one_hot, driver="gelsd").solution</code>, both as
+# <code>.double()</code>, with a column of ones.
 # </details>
 # <details><summary>Hint: “the encoder was trained along with the probe”</summary>
 # Compute the features under <code>torch.no_grad()</code>.
@@ -301,8 +302,8 @@ checks.require_solved("1.3")
 #
 # {{solution 1.3}}
 #
-# The common mistake fits the probe on the texts that it is scored on. With a few hundred features it can learn the test
-# by heart, and every encoder looks as if it had kept everything.
+# The common mistake fits the probe on the texts that it is scored on. With 128 features for 400 texts it learns part of
+# the test by heart, and every encoder looks as if it had kept everything.
 # </details>
 
 # %%
@@ -317,8 +318,8 @@ for name, classifier in encoders.items():
 
 # %%
 # alt: For five seeds, accuracy on sst2 after sst2 and after mnli, of the old head and of a fresh linear probe, with
-#  95 percent intervals and the chance level as a dotted line.
-probe = np.array(change.extra["probe sst2"])
+#  95 percent intervals; dotted lines for chance and for a probe of the encoder before any training.
+probe, untouched = np.array(change.extra["probe sst2"]), np.array(change.extra["untouched probe sst2"])
 figure, ax = plt.subplots(figsize=(5.5, 3.6), layout="constrained")
 for name, scores, colour, marker in (
     ("old head", np.stack([before, after], axis=1), "#0072B2", "o"),
@@ -327,6 +328,7 @@ for name, scores, colour, marker in (
     intervals = [cf.metrics.mean_and_interval(100 * column) for column in scores.T]
     bars = [interval.half_width for interval in intervals]
     ax.errorbar([0, 1], [i.mean for i in intervals], yerr=bars, color=colour, marker=marker, capsize=3, label=name)
+ax.axhline(100 * untouched.mean(), color="#D55E00", linestyle=":", label="probe before any training")
 ax.axhline(100 * chance, color="black", linestyle=":", label="chance")
 ax.set_xticks([0, 1], ["sst2", "mnli"])
 ax.set_xlabel("after learning")
@@ -337,17 +339,20 @@ plt.show()
 # %%
 head_fall = cf.metrics.mean_and_interval(100 * (before - after))
 probe_fall = cf.metrics.mean_and_interval(100 * (probe[:, 0] - probe[:, 1]))
+added = cf.metrics.mean_and_interval(100 * (probe[:, 0] - untouched))
 Markdown(
-    f"Over the seeds, the old head lost {head_fall:.1f} points and the probe {probe_fall:.1f}. "
-    f"The probe's loss is {probe_fall.mean / head_fall.mean:.0%} of the head's: the rest was out of reach, not gone."
+    f"Over the seeds, the old head lost {head_fall:.1f} points and the probe {probe_fall:.1f}: what the probe reads "
+    f"was out of the head's reach, not gone. But a probe of the *untouched* encoder gets {100 * untouched.mean():.1f} "
+    f"% already. Learning sst2 added {added:.1f} points; it is with these that the probe's {probe_fall:.1f} are to be "
+    "compared. Most of what a probe finds was never learned from sst2."
 )
 
 # %% [markdown]
 # **What it shows.** Two different losses: that of the answer, and that of the information behind it.
 #
 # **What it does not show.** That what a probe finds can be *used*. The probe was fitted on more than a thousand old
-# examples; a forgetful model in service has none of them. And a probe of the untouched encoder is not at chance either:
-# part of what it finds was never learned from sst2.
+# examples; a forgetful model in service has none of them. (The stored probes are regularised logistic regressions;
+# yours may differ by a point or two.)
 
 # %% [markdown]
 # ## A smaller change: the same question, other words
@@ -370,8 +375,8 @@ kept = 100 * (domain.scores(first, after=first) - domain.scores(first))
 probe_change = cf.metrics.mean_and_interval(100 * np.diff(domain.extra[f"probe {first}"], axis=1)[:, 0])
 Markdown(
     f"Learning {second} cost {first} {cf.metrics.mean_and_interval(kept):.1f} points with its own head (the task "
-    f"change cost sst2 {head_fall:.1f}); the probe of {first} changed by {probe_change:+.1f}. A change of words and a "
-    "change of question are different experiments: say which one you ran."
+    f"change cost sst2 {head_fall:.1f}); the probe of {first} changed by {probe_change:+.1f}: is this loss one of "
+    "reach? A change of words and a change of question are different experiments; say which one you ran."
 )
 
 # %% [markdown]
@@ -379,7 +384,7 @@ Markdown(
 #
 # The same sequence of tasks, naive training, other learning rates. This chapter's rate is the one that teaches soonest:
 # the validation score of each task, averaged along its own training, was best with it, on seeds that are not shown.
-# What was kept did not count. The table also shows who learns slower and arrives at the same place.
+# What was kept did not count. So the size of the forgetting in this chapter is that of one learning rate.
 
 # %%
 # alt: Against the learning rate on a logarithmic axis: what is kept of sst2 and what is learned of mnli, with 95
@@ -409,13 +414,17 @@ ax.legend()
 plt.show()
 
 # %%
-lines = ["| learning rate | sst2, just learned | sst2, after mnli | mnli |", "|---|---|---|---|"]
+lines = [
+    "| learning rate | along its own training | sst2, just learned | sst2, after mnli | mnli |",
+    "|---|---|---|---|---|",
+]
 for record in rates:
     scores = (record.scores("sst2", after="sst2"), record.scores("sst2"), record.scores("mnli"))
     cells = " | ".join(f"{cf.metrics.mean_and_interval(100 * score):.1f}" for score in scores)
-    lines.append(f"| {record.plan['learning_rate']:g} | {cells} |")
+    lines.append(f"| {record.plan['learning_rate']:g} | {100 * cf.results.learning_speed(record):.1f} | {cells} |")
 lines.append(
-    f"\nThis chapter uses {change.plan['learning_rate']:g}. A smaller step is the cheapest remedy: what does it cost?"
+    f"\nThis chapter uses {change.plan['learning_rate']:g}. “Along its own training” is what decided, here with the "
+    "seeds shown. A smaller step is the cheapest remedy: what does it cost, at the end and on the way?"
 )
 Markdown("\n".join(lines))
 
@@ -442,8 +451,9 @@ exhibits = {
 margin = 1.96 * (right * (1 - right) / 200) ** 0.5
 rows = "".join(f"| {name} | {100 * value:.1f} |\n" for name, value in exhibits.items())
 Markdown(
-    f"| measurement | points |\n|---|---|\n{rows}\nAnd with 200 test texts and one seed, the usual size, the first row "
-    f"alone is uncertain by ± {100 * margin:.0f} points (95 %)."
+    f"| measurement | points |\n|---|---|\n{rows}\nWith 200 test texts, the usual size, the draw of the texts alone "
+    f"makes the first row uncertain by ± {100 * margin:.0f} points (95 %); and over the seeds above, single runs "
+    f"scatter with a standard deviation of {100 * after.std(ddof=1):.0f}."
 )
 
 # %% [markdown]
@@ -473,8 +483,9 @@ plt.show()
 # %%
 # Repeat any other point; it takes as long as the training at the top did:
 # cf.results.rerun(change, seed=1).matrix()
-difference = np.nanmax(np.abs(after_both.record.matrix(seed=0) - change.matrix(seed=0)))
-print(f"largest difference between the run above and the stored one, seed 0: {100 * difference:.2f} points")
+if change.profile == run.profile:
+    difference = np.nanmax(np.abs(after_both.record.matrix(seed=0) - change.matrix(seed=0)))
+    print(f"largest difference between the run above and the stored one, seed 0: {100 * difference:.2f} points")
 
 # %% [markdown]
 # ## The three promises
