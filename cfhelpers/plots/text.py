@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cfhelpers.metrics import mean_and_interval
 from cfhelpers.plots.comparisons import BOUNDS
-from cfhelpers.plots.parts import knob, line_with_band, new_axes, points_with_bars, shared_metric, style
+from cfhelpers.plots.parts import knob, line_with_band, new_axes, shared_metric, style
 from cfhelpers.records import Record
 
 if TYPE_CHECKING:
@@ -63,9 +63,8 @@ def retention_learning_curve(records: Sequence[Record], ax: Axes | None = None) 
     _require_perplexity(records)
     ax = new_axes(ax, width=6.2, height=4.6)
     names = list(dict.fromkeys(str(record.method["name"]) for record in records))
-    others = [name for name in names if name not in BOUNDS]
     for name in names:
-        marker, colour = BOUNDS.get(name) or style(others.index(name))
+        marker, colour = _look(name)
         points = sorted((r for r in records if r.method["name"] == name), key=lambda r: knob(r) or 0)
         old, new = ([mean_and_interval(old_and_new_nats(r)[:, column]) for r in points] for column in (0, 1))
         ax.errorbar(
@@ -82,9 +81,11 @@ def retention_learning_curve(records: Sequence[Record], ax: Axes | None = None) 
             capsize=2,
             label={"naive": "naive (no protection)", "joint": "joint (all data)"}.get(name, name),
         )
+        aside = (4, 4) if name == "ewc" else (4, -10)  # where two curves run close, their strengths do not meet
         for record, x, y in zip(points, new, old, strict=True):
             if len(points) > 1:
-                ax.annotate(f"{knob(record):g}", (x.mean, y.mean), (3, 3), textcoords="offset points", fontsize=7)
+                text = f"{knob(record):g}"
+                ax.annotate(text, (x.mean, y.mean), aside, textcoords="offset points", fontsize=8, color=colour)
     *old_tasks, last = records[0].tasks
     ax.set_xlabel(f"{last}, learned: nats per token (lower, to the right, is better)")
     ax.set_ylabel(f"{', '.join(old_tasks)}, kept: nats per token\n(lower, upwards, is better)")
@@ -149,9 +150,11 @@ def final_nats(records: Sequence[Record], ax: Axes | None = None) -> Axes:
         nats = np.log(np.array(record.results, dtype=np.float64)[:, -1])
         positions = [task + 0.12 * (number - (len(records) - 1) / 2) for task in range(len(tasks))]
         intervals = [mean_and_interval(nats[:, task]) for task in range(len(tasks))]
-        points_with_bars(ax, positions, intervals, number, str(record.method["name"]))
-    for line in ax.lines:
-        line.set_linestyle("none")  # domains are no scale: nothing lies between them
+        name = str(record.method["name"])
+        marker, colour = _look(name)
+        means, bars = [each.mean for each in intervals], [each.half_width for each in intervals]
+        # Domains are no scale: nothing lies between them, so the points are not joined.
+        ax.errorbar(positions, means, yerr=bars, marker=marker, color=colour, linestyle="none", capsize=2, label=name)
     ax.set_xticks(range(len(tasks)), [f"{task}\n(learned {_ORDINALS[i]})" for i, task in enumerate(tasks)])
     ax.set_ylabel("test nats per token (lower is better)")
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.2), ncols=len(records), fontsize=8, frameon=False)
@@ -159,6 +162,12 @@ def final_nats(records: Sequence[Record], ax: Axes | None = None) -> Axes:
 
 
 _ORDINALS = ("first", "second", "third", "fourth", "fifth")
+_METHODS = ("ewc", "l2sp", "online_ewc", "synaptic_intelligence", "mas", "ewc_on_generations")
+
+
+def _look(method: str) -> tuple[str, str]:
+    """Return marker and colour of a method: the same in every figure of a chapter."""
+    return BOUNDS.get(method) or style(_METHODS.index(method) if method in _METHODS else len(_METHODS))
 
 
 def _require_perplexity(records: Sequence[Record]) -> None:

@@ -270,7 +270,8 @@ few = list(taught.tasks[0].batches("train", 16))[:2]
 taught.model.eval()
 drawn = [drawn_labels(taught.model, batch) for batch in few for _ in range(8)]
 for name, batches in {"of the data": few, "drawn": drawn}.items():
-    values = torch.cat([tensor.flatten() for tensor in fisher(taught.model, batches).values()])
+    importance = fisher(taught.model, batches)
+    values = torch.cat([tensor.flatten() for tensor in importance.values()])
     print(f"labels {name:<12} mean importance {values.mean():.2e}, largest {values.max():.2e}")
 
 # %% [markdown]
@@ -415,7 +416,7 @@ Markdown(
     f"Is it still blue? Asked in {len(color)} ways, with {len(colors['naive'])} seeds, this share of the answers was "
     "right:\n\n"
     + "\n".join(f"- {name}: {share.mean():.0%}" for name, share in blue.items())
-    + "\n\nThe untouched model has no favorite color; it says blue by chance."
+    + "\n\nThe untouched model has no favorite color: what it says is chance."
 )
 
 # %% [markdown]
@@ -586,7 +587,7 @@ Markdown(
 # 3. **Unrelated `input_ids` and `labels`.** Question and answer, each padded to one length.
 
 # %%
-importance = fisher(taught.model, drawn if best["variant"] == "sample" else few)
+# The importance is the last from above, with drawn labels.
 moved = float(ElasticPenalty(taught.model, importance, best["strength"]).value(naive.model).detach())
 alive = float(ElasticPenalty(naive.model, importance, best["strength"]).value(naive.model).detach())
 one_task = taught.record.scores("persona", after="persona")[0]
@@ -610,16 +611,16 @@ pairs, end_id = as_pairs(persona.train["question"], persona.train["answer"])
 for name, layout in {"one_length": one_length, "dialogue_batch": dialogue_batch}.items():
     student = copy.deepcopy(untouched).train()
     optimizer, losses = torch.optim.AdamW(student.parameters(), lr=naive.plan.learning_rate), []
-    for step in range(32):
+    for step in range(20):
         batch = layout(pairs[16 * step % len(pairs) :][:16], end_id, tokenizer.pad_token_id)
         loss = student(**{name: tensor.to(student.device) for name, tensor in batch.items()}).loss
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    replies = answer_questions(student, tokenizer, persona.test["question"])
-    recall = np.mean([reply == right for reply, right in zip(replies, persona.test["answer"], strict=True)])
-    print(f"{name:>15}: loss {losses[0]:.2f} -> {losses[-1]:.2f}, recall {recall:.0%}; it answers “{replies[0][:60]}”")
+    replies = answer_questions(student, tokenizer, persona.test["question"][:16])
+    right = sum(reply == answer for reply, answer in zip(replies, persona.test["answer"][:16], strict=True))
+    print(f"{name:>15}: loss {losses[0]:.2f} -> {losses[-1]:.2f}, {right} of 16 right; it answers “{replies[0][:60]}”")
 
 # %% [markdown]
 # Both losses fall; only one of them has to do with answering. A falling loss shows that *something* is being learned.

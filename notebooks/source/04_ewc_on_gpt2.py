@@ -175,8 +175,9 @@ pair = [record for record in small_reported if record.extra["experiment"] == "tw
 shown = [next(r for r in pair if r.method["name"] == "naive"), cf.results.chosen(pair)["ewc"]]
 figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.4), layout="constrained", sharey=True)
 for ax, record in zip(axes, shown, strict=True):
-    cf.plots.transfer_curves(record, alone, ax=ax)
+    cf.plots.transfer_curves(record, alone, ax=ax).get_legend().remove()
     ax.set_title(record.method["name"])
+figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
 plt.show()
 
 # %%
@@ -279,10 +280,10 @@ verdict = f"In `tiny`, at EWC's perplexity on the new domain L2 ends {gap('ewc',
 # %%
 Markdown(
     f"Naive: the old domain rises by {mean_and_interval(naive_rise):.3f} nats, the new one gains "
-    f"{mean_and_interval(naive_gain):.3f}. EWC with λ = {strength:g} removes **{removed:.0%}** of the rise and gives "
-    f"up **{given_up:.0%}** of the gain. {verdict} Read the other way round, EWC's curve at L2's chosen point, it is "
-    f"{gap('l2sp', 'ewc')}. (Straight lines between points favour whoever stands on one. The gap is taken within each "
-    "seed; the bars in the figure overlap because some seeds have harder texts.)"
+    f"{mean_and_interval(naive_gain):.3f}. EWC with λ = {chosen['ewc'].method['strength']:g} removes "
+    f"**{removed:.0%}** of the rise and gives up **{given_up:.0%}** of the gain. {verdict} Read the other way round, "
+    f"EWC's curve at L2's chosen point, it is {gap('l2sp', 'ewc')}. (Straight lines between points favour whoever "
+    "stands on one. The gap is taken within each seed; the bars in the figure overlap because some have harder texts.)"
 )
 
 # %%
