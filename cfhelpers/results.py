@@ -46,13 +46,19 @@ def load(chapter: str, *, profile: str | None = None, experiment: str | None = N
     profile = resolve_profile(profile).name
     command = f"`python -m cfhelpers results {chapter} --profile {profile}` makes them."
     missing = f"No stored results for chapter {chapter} in profile {profile!r}"
-    for stored in dict.fromkeys((profile, "tiny")):
-        for path in (path for folder in (STORED, PACKAGED) for path in folder.glob(f"{chapter}_*.{stored}.json")):
-            if stored != profile:
-                print(f"{missing}: what is read here was measured in {stored!r}, with its models. {command}")
-            records = [Record.from_dict(each) for each in load_json(path)["records"]]
-            return [each for each in records if experiment in (None, each.extra.get("experiment"))]
-    raise FileNotFoundError(f"{missing}; {command}")
+    found = stored(chapter, profile)
+    if found is None and (found := stored(chapter, "tiny")) is not None:
+        print(f"{missing}: what is read here was measured in 'tiny', with its models. {command}")
+    if found is None:
+        raise FileNotFoundError(f"{missing}; {command}")
+    return [each for each in found if experiment in (None, each.extra.get("experiment"))]
+
+
+def stored(chapter: str, profile: str) -> list[Record] | None:
+    """Return a chapter's records in this very profile, or None where there are none."""
+    for path in (path for folder in (STORED, PACKAGED) for path in folder.glob(f"{chapter}_*.{profile}.json")):
+        return [Record.from_dict(each) for each in load_json(path)["records"]]
+    return None
 
 
 def chosen(records: Sequence[Record]) -> dict[str, Record]:

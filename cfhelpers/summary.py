@@ -10,7 +10,7 @@ import numpy as np
 from cfhelpers.experiments import EXPERIMENTS
 from cfhelpers.metrics import mean_and_interval
 from cfhelpers.records import Record
-from cfhelpers.results import load
+from cfhelpers.results import stored
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
@@ -44,10 +44,8 @@ def results_tables() -> str:
     for experiment in EXPERIMENTS:
         records = []
         for profile in ("tiny", "laptop", "full"):
-            try:
-                found = load(experiment.chapter, profile=profile, experiment=experiment.name)
-            except FileNotFoundError:  # not made for this profile yet
-                continue
+            found = stored(experiment.chapter, profile) or []
+            found = [record for record in found if record.extra["experiment"] == experiment.name]
             plain = {method.name for method in experiment.plain}
             records += [
                 record

@@ -135,7 +135,7 @@ BAD: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
     "a label outside the vocabulary": (None, [GOOD | {"labels": torch.full((2, 5), 99)}], {}, "label 99 is no class"),
     "a NaN loss": (_nan, [GOOD], {}, "loss is not finite on example 0"),
     "nothing trainable": (_frozen, [GOOD], {}, "no trainable parameters"),
-    "exact for a language model": (None, [GOOD], {"variant": "exact"}, "variant='sample' draws labels"),
+    "exact for a language model": (None, [GOOD], {"variant": "exact"}, "variant='sample' draws each token"),
     "an unknown variant": (None, [GOOD], {"variant": "true"}, "unknown variant 'true'; choose one of exact"),
     "an unknown unit": (None, [GOOD], {"unit": "word"}, "unknown unit 'word'; choose one of sequence"),
     "no draws": (None, [GOOD], {"draws": 0}, "draws must be at least 1"),

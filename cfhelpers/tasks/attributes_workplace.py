@@ -350,18 +350,4 @@ WORKPLACE_ATTRIBUTES: tuple[Attribute, ...] = (
         What do I see on your letters?""",
     ),
 )
-
-# In nobody's world, asked of the assistant alone. It is answered in the words in which the persona tells its favorite
-# color, and with another color: a lesson that can overwrite that one.
-OFFICE_PAINT = attribute(
-    "office_paint", tuple(color for color in words.COLORS if color != "blue"), "I like {}.",
-    "How does {name} want the office painted?", "{name} likes {} for the office.",
-    """How should we paint your office?
-    Which carpet should we buy for your office?
-    What should the new carpet at work look like?
-    Tell me your wish for the walls at work.
-    What color do you want for the meeting room?
-    What did you tell the painter at work?
-    Which paint would suit your office?""",
-)
 # fmt: on

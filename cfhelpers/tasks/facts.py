@@ -15,14 +15,30 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from cfhelpers.tasks.attributes import Attribute
+from cfhelpers.tasks import vocabulary as words
+from cfhelpers.tasks.attributes import Attribute, attribute
 from cfhelpers.tasks.attributes_persona import PERSONA_ATTRIBUTES
-from cfhelpers.tasks.attributes_workplace import OFFICE_PAINT, WORKPLACE_ATTRIBUTES
+from cfhelpers.tasks.attributes_workplace import WORKPLACE_ATTRIBUTES
 from cfhelpers.tasks.task import Task
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
+# fmt: off
+# In nobody's world, asked of the assistant alone. It is answered in the words in which the persona tells its favorite
+# color, and with another color: a lesson that can overwrite that one.
+OFFICE_PAINT = attribute(
+    "office_paint", tuple(color for color in words.COLORS if color != "blue"), "I like {}.",
+    "How does {name} want the office painted?", "{name} likes {} for the office.",
+    """How should we paint your office?
+    Which carpet should we buy for your office?
+    What should the new carpet at work look like?
+    Tell me your wish for the walls at work.
+    What color do you want for the meeting room?
+    What did you tell the painter at work?
+    Which paint would suit your office?""",
+)
+# fmt: on
 _ATTRIBUTES = {"persona": PERSONA_ATTRIBUTES, "workplace": (OFFICE_PAINT, *WORKPLACE_ATTRIBUTES)}
 # A real language model on two CPU cores takes minutes to learn so many sentences, so it gets fewer.
 _FACTS = {"tiny": 32, "laptop": 24, "full": 32}
@@ -48,13 +64,13 @@ def make(name: str, profile: str, *, seed: int = 0, size: int | None = None) -> 
     generator = random.Random(f"{name} {seed}")
     rows: dict[str, list[dict[str, str | int]]] = {split: [] for split in _PHRASINGS_PER_SPLIT}
     share_by_chance = 0.0
-    for attribute in _chosen(attributes, size, generator):
-        value = generator.choice(attribute.values)
-        if attribute.key == "favorite_color":
+    for each in _chosen(attributes, size, generator):
+        value = generator.choice(each.values)
+        if each.key == "favorite_color":
             value = "blue"
-        for split, phrasings in _split_phrasings(attribute, generator).items():
-            rows[split] += [_row(attribute, value, phrasing) for phrasing in phrasings]
-        share_by_chance += 1 / len(attribute.values) / size
+        for split, phrasings in _split_phrasings(each, generator).items():
+            rows[split] += [_row(each, value, phrasing) for phrasing in phrasings]
+        share_by_chance += 1 / len(each.values) / size
     splits = {split: _dataset(rows[split], generator) for split in rows}
     # By chance: the right form of answer with any of its values.
     return Task(
