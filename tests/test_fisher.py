@@ -444,6 +444,7 @@ def test_restores_everything_also_after_an_error() -> None:
     assert all(module.gradient_checkpointing is True for module in checkpointed)
     assert all(p.grad is None for p in model.parameters())
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+    assert not any("forward" in vars(module) for module in model.modules())
 
 
 def test_wrappers_leave_no_trace_in_the_names() -> None:

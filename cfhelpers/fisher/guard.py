@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from cfhelpers.fisher.activations import fused_activations
+
 
 @contextmanager
 def estimating(model: nn.Module) -> Iterator[None]:
@@ -23,7 +25,7 @@ def estimating(model: nn.Module) -> Iterator[None]:
     checkpointing = [m for m in model.modules() if getattr(m, "gradient_checkpointing", False) is True]
     numpy_state, python_state = np.random.get_state(), random.getstate()
     try:
-        with torch.random.fork_rng(), torch.enable_grad(), _uncompiled(model):
+        with torch.random.fork_rng(), torch.enable_grad(), _uncompiled(model), fused_activations(model):
             for parameter, _, _ in parameters:
                 parameter.grad = None
             for module in checkpointing:

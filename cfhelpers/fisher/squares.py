@@ -49,21 +49,31 @@ def add_raised_outer_(
         rows = list(range(len(left))), [start for start, _ in spans]
         total.addmm_(raised_(left[rows], power).T, raised_(right[rows], power))
         return
-    lefts = [each.narrow(1, start, stop - start) for each, (start, stop) in zip(left.mT.unbind(), spans, strict=True)]
-    rights = [each.narrow(0, start, stop - start) for each, (start, stop) in zip(right.unbind(), spans, strict=True)]
-    _add_in_tiles_(total, lefts, rights, power, kept)
+    _add_in_tiles_(total, left.flatten(0, 1).T, right.flatten(0, 1), _pieces(spans, left.shape[1]), power, kept)
+
+
+def _pieces(spans: Spans, width: int) -> list[int]:
+    """Lengths of 2 B + 1 pieces of ``B * T`` rows, left out and taken in turn: the odd ones are an example each."""
+    lengths, end = [], 0
+    for example, (start, stop) in enumerate(spans):
+        lengths += [example * width + start - end, stop - start]
+        end = example * width + stop
+    return [*lengths, len(spans) * width - end]
 
 
 def _add_in_tiles_(
-    total: Tensor, lefts: list[Tensor], rights: list[Tensor], power: Power, kept: KeptRows | None
+    total: Tensor, left: Tensor, right: Tensor, pieces: list[int], power: Power, kept: KeptRows | None
 ) -> None:
+    """``left`` is ``[m, B * T]`` and ``right`` is ``[B * T, n]``."""
     height = max(1, min(len(total), TILE_ENTRIES // total.shape[1]))
     buffer = torch.empty(height, total.shape[1], dtype=total.dtype, device=total.device)
-    lefts_by_tile = zip(*(left.split(height) for left in lefts), strict=True)
-    for number, (part, lefts_here) in enumerate(zip(total.split(height), lefts_by_tile, strict=True)):
+    rights = right.split_with_sizes(pieces)[1::2]
+    for number, (part, left_here) in enumerate(zip(total.split(height), left.split(height), strict=True)):
         tile = buffer[: len(part)]
-        for example, (left, right) in enumerate(zip(lefts_here, rights, strict=True)):
-            torch.mm(left, right, out=tile)
+        # One call for all examples: a view for each of them would take longer than a small product.
+        lefts = left_here.split_with_sizes(pieces, 1)[1::2]
+        for example, (one, other) in enumerate(zip(lefts, rights, strict=True)):
+            torch.mm(one, other, out=tile)
             if kept is not None:
                 kept.take_(tile, number * height, example)
             if power == 2:
