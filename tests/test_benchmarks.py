@@ -37,7 +37,7 @@ def _run(main: Any, path: Path, *arguments: str) -> dict[str, Any]:
 
 
 def test_both_benchmarks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fisher, "_memory", lambda *_: 1)  # each would start a process of its own
+    monkeypatch.setattr(fisher, "_memory", lambda *_: {"peak_memory_bytes": 1})  # each would start a process of its own
     found = _run(fisher.main, tmp_path / "fisher.json")
     assert found["ours"]["worst_relative_error"] < 2e-6
     assert found["batch-of-one loop, trimmed"]["worst_relative_error"] < 2e-6

@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("workloads", nargs="*", default=default_workloads(), help="a, b, c, smollm2 or tiny")
     measure.add_arguments(parser)
-    parser.add_argument("--memory-of", metavar="METHOD", help="only print one method's peak memory in bytes")
+    parser.add_argument("--memory-of", metavar="METHOD", help="only print one method's peaks of memory in bytes")
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(chosen.threads)
     logging.getLogger("transformers").setLevel(logging.ERROR)
@@ -73,7 +73,7 @@ def measure_workload(workload: Workload, chosen: argparse.Namespace) -> dict[str
             each: measure.summary(times[name][f"{each}_seconds"], base[f"{each}_seconds"]) for each in ("cpu", "wall")
         }
         methods[name] = both[seconds] | {f"{other}_ratio": both[other]["ratio"]}
-        methods[name]["peak_memory_bytes"] = _memory(workload.name, name, chosen)
+        methods[name] |= _memory(workload.name, name, chosen) or {"peak_memory_bytes": None}
         estimate = method(workload)
         if estimate is not None:
             methods[name] |= errors(estimate, truth)
@@ -93,7 +93,7 @@ def errors(estimate: Squares, truth: Squares) -> dict[str, float]:
     return {"worst_relative_error": worst, "mass": mass}
 
 
-def _memory(workload: str, method: str, chosen: argparse.Namespace) -> int | None:
+def _memory(workload: str, method: str, chosen: argparse.Namespace) -> dict[str, int] | None:
     command = [sys.executable, "-m", "tests.benchmarks.fisher", workload, "--memory-of", method]
     command += ["--threads", str(chosen.threads), "--device", chosen.device]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

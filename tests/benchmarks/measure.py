@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
+import gc
 import json
 import os
 import platform
@@ -15,6 +17,7 @@ from typing import Any
 import torch
 
 RESULTS = Path(__file__).parent / "results"
+_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,26 +72,38 @@ def summary(seconds: list[float], base: list[float]) -> dict[str, float]:
     }
 
 
-def peak_memory(function: Callable[[], object], device: str = "cpu") -> int | None:
-    """Bytes by which the resident set (a GPU's allocations) rises at most during one call; None where nothing tells.
+def peak_memory(function: Callable[[], object], device: str = "cpu") -> dict[str, int] | None:
+    """Bytes by which the resident set (a GPU's allocations) rises at most, in a first call and in the next.
 
-    Call it in a fresh process: memory that an allocator kept from before would hide the rise.
+    A first call may check or compile something once. Call this in a fresh process: memory that an allocator kept from
+    before would hide the rise; what it keeps from the first call is given back here. None where nothing tells.
     """
-    if device == "cuda":
-        base = torch.cuda.memory_allocated()
-        function()
-        return torch.cuda.max_memory_allocated() - base
-    status, reset = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-    if not reset.exists():
+    if device == "cpu" and not _CLEAR.exists():
         return None
-    reset.write_text("5")
-    before = _kilobytes(status, "VmRSS")
+    rise = _rise_on_gpu if device == "cuda" else _rise
+    return {"first_call_peak_memory_bytes": rise(function), "peak_memory_bytes": rise(function)}
+
+
+def _rise(function: Callable[[], object]) -> int:
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+    _CLEAR.write_text("5")
+    before = _kilobytes("VmRSS")
     function()
-    return 1024 * (_kilobytes(status, "VmHWM") - before)
+    return 1024 * (_kilobytes("VmHWM") - before)
 
 
-def _kilobytes(status: Path, field: str) -> int:
-    return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith(field))
+def _rise_on_gpu(function: Callable[[], object]) -> int:
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    function()
+    return torch.cuda.max_memory_allocated() - before
+
+
+def _kilobytes(field: str) -> int:
+    return next(int(line.split()[1]) for line in _STATUS.read_text().splitlines() if line.startswith(field))
 
 
 def provenance() -> dict[str, Any]:

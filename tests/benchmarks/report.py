@@ -51,7 +51,17 @@ def _fisher(result: dict[str, Any]) -> str:
         cells = " | ".join(_cell(*pair) for pair in zip(found, bases, strict=True))
         lines.append(f"| {name} | {cells} | {error} |")
     lines += [""] + [f"- {name}: {workload['description']}" for name, workload in workloads.items()]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines + _first_calls(workloads)) + "\n"
+
+
+def _first_calls(workloads: dict[str, Any]) -> list[str]:
+    """A line on the memory of our first call with a class of model, which checks itself on two examples."""
+    field, found = "first_call_peak_memory_bytes", []
+    for name, workload in workloads.items():
+        ours, base = workload["methods"]["ours"], workload["methods"]["forward + backward"]
+        if field in ours and base["peak_memory_bytes"]:
+            found.append(f"{name} {ours[field] / base['peak_memory_bytes']:.2f}")
+    return [f"- peak memory of our first call, with its self-check: {', '.join(found)}"] if found else []
 
 
 def _cell(values: dict[str, Any], base: dict[str, Any]) -> str:
