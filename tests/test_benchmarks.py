@@ -32,7 +32,7 @@ def test_a_table_is_written_between_its_markers_or_not_at_all(tmp_path: Path) ->
 
 
 def _run(main: Any, path: Path, *arguments: str) -> dict[str, Any]:
-    main(["tiny", "--rounds", "1", "--output", str(path), *arguments])
+    main(["tiny", "--seconds", "0", "--output", str(path), *arguments])
     return json.loads(path.read_text())["workloads"]["tiny"]["methods"]
 
 

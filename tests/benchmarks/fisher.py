@@ -1,6 +1,6 @@
-"""Measure the Fisher diagonal: ``python -m tests.benchmarks.fisher a b c --rounds 7`` (``--device cuda`` on a GPU).
+"""Measure the Fisher diagonal: ``python -m tests.benchmarks.fisher a b c`` (``--device cuda`` on a GPU).
 
-Time relative to one forward and backward pass over the same batches, interleaved in one process (CPU time; wall time on
+Time relative to one forward and backward pass over the same batches just before, in one process (CPU time; wall time on
 a GPU); peak memory, each method in a process of its own; and the error against a loop over single examples in float64.
 Prints a table, writes JSON with the machine, the versions, the number of threads and the load average, and writes the
 README's table.
@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
         found[name] = measure_workload(WORKLOADS[name]().to(chosen.device), chosen)
         # Written after each, so that what is measured is not lost if the next one fails.
         after = measure.provenance()
-        measure.write(path, {"before": before, "after": after, "rounds": chosen.rounds, "workloads": found})
+        measure.write(path, {"before": before, "after": after, "workloads": found})
     if chosen.output is None:
         report.update_readme()
 
@@ -59,7 +59,7 @@ def default_workloads() -> list[str]:
 def measure_workload(workload: Workload, chosen: argparse.Namespace) -> dict[str, Any]:
     """Time, memory and error of every method on one workload; prints its table."""
     calls = {name: partial(method, workload) for name, method in METHODS.items()}
-    times = measure.interleaved(calls, chosen.rounds, chosen.device)
+    times = measure.paired(calls, FLOOR, chosen.seconds, chosen.device)
     double = Workload("", "", copy.deepcopy(workload.model).double(), workload.batches)
     truth = squares_of_each(double.model, double.examples)
     seconds, other = ("wall", "cpu") if chosen.device == "cuda" else ("cpu", "wall")
@@ -68,11 +68,7 @@ def measure_workload(workload: Workload, chosen: argparse.Namespace) -> dict[str
         if "error" in times[name]:
             methods[name] = times[name]
             continue
-        base = times[FLOOR]
-        both = {
-            each: measure.summary(times[name][f"{each}_seconds"], base[f"{each}_seconds"]) for each in ("cpu", "wall")
-        }
-        methods[name] = both[seconds] | {f"{other}_ratio": both[other]["ratio"]}
+        methods[name] = times[name][seconds] | {f"{other}_ratio": times[name][other]["ratio"]}
         methods[name] |= _memory(workload.name, name, chosen) or {"peak_memory_bytes": None}
         estimate = method(workload)
         if estimate is not None:

@@ -1,4 +1,4 @@
-"""Interleaved timing, peak memory, and where the numbers came from."""
+"""Paired timing, peak memory, and where the numbers came from."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ from typing import Any
 import torch
 
 RESULTS = Path(__file__).parent / "results"
+FEWEST_PAIRS = 3
+_Times = dict[str, float]
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that the benchmarks share."""
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=60, help="for each method on each workload")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--output", type=Path, help="default: tests/benchmarks/results, and the README's table")
@@ -34,41 +36,52 @@ def result_path(name: str, chosen: argparse.Namespace) -> Path:
     return RESULTS / f"{name}-{kind}.json"
 
 
-def interleaved(
-    functions: Mapping[str, Callable[[], object]], rounds: int, device: str = "cpu"
+def paired(
+    functions: Mapping[str, Callable[[], object]], base: str, seconds: float, device: str = "cpu"
 ) -> dict[str, dict[str, Any]]:
-    """CPU and wall seconds of each function: one call of each per round, after one warm-up call of each.
+    """The time of each function relative to that of ``functions[base]``, called just before it each time.
 
-    What fails is left out of the rounds, and its error is the result.
+    On a machine that others use too, speed drifts within seconds; a pair of calls suffers alike. Each function is
+    called once to warm up, then in pairs for so many seconds, three times at least, so that quick ones are measured
+    more often. What fails has its error for a result.
+
+    Returns:
+        For each function and for CPU (``"cpu"``) and wall time (``"wall"``): median seconds, and the median and the
+        quartiles of the ratios.
     """
     found: dict[str, dict[str, Any]] = {}
+    functions[base]()
     for name, function in functions.items():
         try:
             function()
-            found[name] = {"cpu_seconds": [], "wall_seconds": []}
         except Exception as error:  # a peer that cannot do this workload is a result
             found[name] = {"error": f"{type(error).__name__}: {error}".splitlines()[0][:200]}
-    for _ in range(rounds):
-        for name, function in functions.items():
-            if "error" not in found[name]:
-                cpu, wall = time.process_time(), time.perf_counter()
-                function()
-                if device == "cuda":
-                    torch.cuda.synchronize()
-                found[name]["cpu_seconds"].append(time.process_time() - cpu)
-                found[name]["wall_seconds"].append(time.perf_counter() - wall)
+            continue
+        pairs: list[tuple[_Times, _Times]] = []
+        start = time.perf_counter()
+        while len(pairs) < FEWEST_PAIRS or time.perf_counter() - start < seconds:
+            pairs.append((_timed(functions[base], device), _timed(function, device)))
+        found[name] = {kind: _summary([(one[kind], other[kind]) for one, other in pairs]) for kind in ("cpu", "wall")}
     return found
 
 
-def summary(seconds: list[float], base: list[float]) -> dict[str, float]:
-    """The median, the quartiles, and the median of each round's ratio to ``base``."""
-    ratios = [one / other for one, other in zip(seconds, base, strict=True)]
-    quartiles = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else [ratios[0]] * 3
+def _timed(function: Callable[[], object], device: str) -> _Times:
+    cpu, wall = time.process_time(), time.perf_counter()
+    function()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall}
+
+
+def _summary(pairs: list[tuple[float, float]]) -> dict[str, float]:
+    ratios = [other / one for one, other in pairs]
+    low, _, high = statistics.quantiles(ratios, n=4)
     return {
-        "median_seconds": statistics.median(seconds),
+        "median_seconds": statistics.median(other for _, other in pairs),
         "ratio": statistics.median(ratios),
-        "ratio_low": quartiles[0],
-        "ratio_high": quartiles[2],
+        "ratio_low": low,
+        "ratio_high": high,
+        "pairs": len(pairs),
     }
 
 

@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> None:
     logging.getLogger("transformers").setLevel(logging.ERROR)
     before = measure.provenance()
     found = {name: measure_workload(WORKLOADS[name]().to(chosen.device), chosen) for name in chosen.workloads}
-    result = {"before": before, "after": measure.provenance(), "rounds": chosen.rounds, "workloads": found}
+    result = {"before": before, "after": measure.provenance(), "workloads": found}
     measure.write(chosen.output or measure.result_path("penalty", chosen), result)
     if chosen.output is None:
         report.update_readme()
@@ -38,9 +38,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 def measure_workload(workload: Workload, chosen: argparse.Namespace) -> dict[str, Any]:
     """Time the step and both ways of adding the penalty; prints a table."""
-    times = measure.interleaved(functions(workload), chosen.rounds, chosen.device)
-    seconds = "wall_seconds" if chosen.device == "cuda" else "cpu_seconds"
-    methods = {name: measure.summary(values[seconds], times[STEP][seconds]) for name, values in times.items()}
+    times = measure.paired(functions(workload), STEP, chosen.seconds, chosen.device)
+    methods = {name: values["wall" if chosen.device == "cuda" else "cpu"] for name, values in times.items()}
     print(f"\n{workload.name}: {workload.description}")
     for name, values in methods.items():
         low, high = values["ratio_low"], values["ratio_high"]
