@@ -484,7 +484,7 @@ Markdown(
 # - One λ must serve all seeds. How certain a model ends up differs from seed to seed, and the empirical Fisher with it:
 #   what is right for one is far too weak for another.
 # - On the bundled encoder the variants do *not* end up close; with a λ for each seed they would be closer. The
-#   intervals say how uneven each is over the reported seeds.
+#   intervals show how even each is.
 # - A best λ at the grid's end says that the grid was too short.
 
 # %% [markdown]

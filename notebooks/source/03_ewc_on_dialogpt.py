@@ -647,12 +647,11 @@ Markdown(
     f"""
 - **EWC from three pieces.** A batch, an importance, a spring: your EWC kept
   {100 * mine.record.scores("persona")[0]:.0f} % of the persona where naive training kept
-  {100 * naive.record.scores("persona")[0]:.0f} %: one seed, and one draw of labels, which is noisy where a model is
-  sure of itself.
+  {100 * naive.record.scores("persona")[0]:.0f} % (one seed, one noisy draw of labels).
 - **The strength.** λ = {best["strength"]:g} was best of {len(sweep)} on a logarithmic grid; there the penalty's
   gradient was {ratio:.2g} times the task's.
 - **A fair judgement.** EWC removes {saved["ewc"]:.0%} of the forgetting, L2 {saved["l2sp"]:.0%}; they reach
-  {reached["ewc"]:.0%} and {reached["l2sp"]:.0%} of naive training's score on the new task.
+  {reached["ewc"]:.0%} and {reached["l2sp"]:.0%} of naive's new score.
 """
 )
 
@@ -660,9 +659,9 @@ Markdown(
 # ## Now change this
 #
 # 1. Estimate the Fisher at other weights than the anchor (after the workplace). What does EWC protect then?
-# 2. Square the batch's gradient in `fisher` and find the λ that works now. How far is it from the old one?
+# 2. Square the batch's gradient in `fisher`. Which λ works now?
 # 3. Teach persona, workplace, persona of another seed. One penalty for each task, or one that is updated?
-# 4. Draw the labels with another seed. How much does what your EWC keeps move?
+# 4. Draw the labels with another seed. How far does your EWC move?
 # 5. Add `run.tasks("dialogue")` to what EWC protects (`cf.EWC.from_data`). Does general dialogue suffer less?
 
 # %% [markdown]
