@@ -25,5 +25,5 @@ results:  ## make results CHAPTER=03 PROFILE=tiny : the stored numbers of a chap
 pretrain:  ## train the two bundled models again
 	@$(PYTHON) -m cfhelpers pretrain
 
-bench:  ## the Fisher diagonal and the penalty against their peers: takes about half an hour of a quiet machine
+bench:  ## the Fisher diagonal and the penalty against their peers: takes about an hour of a quiet machine
 	@$(PYTHON) -m cfhelpers bench

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.benchmarks import fisher, penalty, report
+from tests.benchmarks import fisher, measure, penalty, report
 
 
 def test_the_readme_shows_the_stored_measurements_and_no_others() -> None:
@@ -48,3 +48,33 @@ def test_both_benchmarks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         "in place (ours)",
         "through autograd",
     }
+
+
+def test_a_ratio_compares_a_call_with_the_one_just_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, speed = [0.0], [1.0]
+
+    def spend(seconds: float) -> None:
+        now[0] += seconds * speed[0]
+
+    def drifting() -> None:
+        speed[0] *= 2  # the machine slows down from pair to pair; only a pair suffers alike
+        spend(1.0)
+
+    def broken() -> None:
+        raise RuntimeError("no rule\nfor this layer")
+
+    monkeypatch.setattr(measure.time, "process_time", lambda: now[0])
+    monkeypatch.setattr(measure.time, "perf_counter", lambda: now[0])
+    found = measure.paired({"base": drifting, "slow": lambda: spend(3.0), "broken": broken}, "base", 0.0)
+    assert found["slow"]["cpu"]["ratio"] == found["slow"]["cpu"]["ratio_low"] == pytest.approx(3.0)
+    assert found["slow"]["wall"]["pairs"] == measure.FEWEST_PAIRS
+    assert found["broken"] == {"error": "RuntimeError: no rule"}
+
+
+@pytest.mark.skipif(measure.peak_memory(int) is None, reason="only Linux tells a process's peak and lets it start anew")
+def test_memory_of_the_first_call_and_of_the_next() -> None:
+    sizes = iter([80_000_000, 40_000_000])
+    found = measure.peak_memory(lambda: bytearray(b"1") * next(sizes))
+    assert found is not None
+    assert found["first_call_peak_memory_bytes"] == pytest.approx(80_000_000, rel=0.1)
+    assert found["peak_memory_bytes"] == pytest.approx(40_000_000, rel=0.1)

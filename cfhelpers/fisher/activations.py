@@ -14,8 +14,7 @@ from torch import nn
 def fused_activations(model: nn.Module) -> Iterator[None]:
     """Compute ``gelu_new`` with torch's own kernel of the same formula (Hendrycks and Gimpel, 2016), and restore it.
 
-    ``transformers`` writes it out as eight operations, each of which keeps a tensor for the backward pass: on a small
-    GPT-2, a seventh of a training step on a CPU.
+    ``transformers`` writes it out as eight operations, most of which keep a tensor for the backward pass.
     """
     found = [module for module in model.modules() if _is_written_out(module)]
     try:
