@@ -10,7 +10,7 @@ from torch import Tensor
 from cfhelpers.fisher.data import IGNORED, Batch
 from cfhelpers.fisher.forward import Forward
 
-SMALLEST = 512  # positions in a half: smaller matrix products are slower than the padding that they save
+SMALLEST = 256  # positions in a half: smaller matrix products are slower than the padding that they save
 WORTH_SAVING = 1 / 20  # of a batch's positions
 
 _indifferent: dict[Hashable, bool] = {}
