@@ -16,6 +16,7 @@ from cfhelpers.fisher.objective import Power
 from cfhelpers.fisher.spans import Spans
 
 TILE_ENTRIES = 3 << 16  # 0.75 MB of float32: one tile of the product and one of the sum stay in a core's cache
+SHARED_TILE_ENTRIES = 1 << 21  # for several threads, which lose more by meeting after small tiles than by cache misses
 HAS_TRITON = importlib.util.find_spec("triton") is not None
 BATCHED_ENTRIES = 1 << 26  # on an accelerator the tile holds all examples, to launch few kernels
 
@@ -65,7 +66,8 @@ def _add_in_tiles_(
     total: Tensor, left: Tensor, right: Tensor, pieces: list[int], power: Power, kept: KeptRows | None
 ) -> None:
     """``left`` is ``[m, B * T]`` and ``right`` is ``[B * T, n]``."""
-    height = max(1, min(len(total), TILE_ENTRIES // total.shape[1]))
+    entries = TILE_ENTRIES if torch.get_num_threads() == 1 else SHARED_TILE_ENTRIES
+    height = max(1, min(len(total), entries // total.shape[1]))
     buffer = torch.empty(height, total.shape[1], dtype=total.dtype, device=total.device)
     rights = right.split_with_sizes(pieces)[1::2]
     for number, (part, left_here) in enumerate(zip(total.split(height), left.split(height), strict=True)):
