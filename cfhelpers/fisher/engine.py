@@ -13,7 +13,7 @@ from cfhelpers.fisher.hooks import Hooks
 from cfhelpers.fisher.loop import Loop
 from cfhelpers.fisher.objective import Objective
 from cfhelpers.fisher.padding import without_padding
-from cfhelpers.fisher.selfcheck import verdict
+from cfhelpers.fisher.selfcheck import verdict, verdict_on
 
 
 class Engine:
@@ -72,16 +72,36 @@ class Engine:
                 f"{len(self.hooks.refused)} parameters cannot be estimated in this batch, {name!r} for one: {reason}. "
                 "Batches that mix tasks with different heads must be split by task, or use batches of one example."
             )
+        if self.hooks.late:
+            self._take_in(self.hooks.late, batch)
         if self._leftover.parameters:
             self._enable(self._leftover)
             self._leftover.add(batch, self.objective)
 
+    def _take_in(self, names: set[str], batch: Batch) -> None:
+        """Add a batch for parameters that it is the first to reach, and decide which way they go from now on."""
+        assert self._leftover is not None
+        part = Loop(self.forward, {name: self.loop.parameters[name] for name in names})
+        self._enable(part)
+        uncovered = verdict_on(part, self.forward, self.loop, batch, self.objective).uncovered
+        self._leftover.parameters |= {name: self.loop.parameters[name] for name in uncovered}
+        once = Loop(self.forward, {name: self.loop.parameters[name] for name in names - uncovered})
+        once.sums = self.sums
+        self._enable(once)
+        once.add(batch, self.objective)
+        self.hooks.drop(uncovered)
+        self.hooks.reached |= once.reached
+        self.hooks.unverified -= names
+        self.hooks.late = set()
+
     def _check(self, batch: Batch) -> Loop:
         self._enable(self.loop)
         found = verdict(self.forward, self.loop, batch, self.objective)
-        self.hooks.drop(found.uncovered)
+        uncovered = found.uncovered.union(self.hooks.without_rule)
+        self.hooks.drop(uncovered)
         self.hooks.expand = found.expand
-        leftover = Loop(self.forward, {name: self.loop.parameters[name] for name in found.uncovered})
+        self.hooks.unverified = set(found.unreached)
+        leftover = Loop(self.forward, {name: self.loop.parameters[name] for name in uncovered})
         leftover.sums = self.sums
         return leftover
 

@@ -179,14 +179,14 @@ def _find(
             if not bool((batch.labels != data.IGNORED).any()):
                 continue
             if engine is None:
-                objective = objective_for(forward.shifts_labels(batch.rows(0, 2)))
+                objective = objective_for(forward.shifts_labels(batch))
                 _refuse_exact_for_tokens(objective, batch)
                 engine = Engine(forward, parameters, objective)
                 stack.enter_context(engine.running())
             counts = n_targets(batch.labels, engine.objective.shift)
             if not bool(counts.any()):
                 continue
-            engine.add(batch)
+            engine.add(batch if bool(counts.all()) else batch.select(counts.nonzero().squeeze(1).tolist()))
             examples += int((counts > 0).sum())
             targets += int(counts.sum())
     if engine is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Hashable
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -20,6 +19,9 @@ class Forward:
     """Calls a model with the part of a batch that its ``forward`` names, never with the labels.
 
     Leaving the labels out spares the model its own loss; the likelihood is formed from the logits.
+
+    Attributes:
+        structure: What two models share if they can be treated alike.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -28,13 +30,7 @@ class Forward:
         self.accepted = _accepted_names(model)
         config = getattr(self.base, "config", None)
         self.encoder_decoder = bool(getattr(config, "is_encoder_decoder", False))
-
-    @cached_property
-    def structure(self) -> Hashable:
-        """What two models share if they can be treated alike: the class of every module and the configuration."""
-        as_json = getattr(getattr(self.model, "config", None), "to_json_string", None)
-        settings = as_json() if callable(as_json) else None
-        return settings, tuple((name, type(module)) for name, module in self.model.named_modules())
+        self.structure = _structure_of(model)
 
     def arguments(self, batch: Batch) -> dict[str, Any]:
         """What the model is called with: known names, no cache, and the decoder's inputs of a sequence-to-sequence."""
@@ -66,9 +62,9 @@ class Forward:
     def shifts_labels(self, batch: Batch) -> bool:
         """Whether position t of the logits predicts label t + 1, as in a causal language model.
 
-        Decided by the model's own loss on ``batch``, once per class of model: it is compared with both conventions.
-        A model that computes no loss is taken to be causal when its logits are ``[B, T, V]``, unless it has an
-        encoder and a decoder.
+        Decided by the model's own loss on two rows of ``batch``, once per class of model: it is compared with both
+        conventions. A model that computes no loss is taken to be causal when its logits are ``[B, T, V]``, unless it
+        has an encoder and a decoder.
 
         Raises:
             ValueError: A label is no class of the model, or the model's own loss is the cross-entropy of its labels
@@ -77,23 +73,25 @@ class Forward:
         if batch.labels.dim() == 1:
             return False
         if self.structure not in _known_shifts:
-            _known_shifts[self.structure] = self._compare_with_loss(batch)
+            shift = self._compare_with_loss(_rows_that_tell(batch))
+            if shift is None:
+                return not self.encoder_decoder
+            _known_shifts[self.structure] = shift
         return _known_shifts[self.structure]
 
-    def _compare_with_loss(self, batch: Batch) -> bool:
+    def _compare_with_loss(self, batch: Batch) -> bool | None:
+        """The convention, None if the model's loss does not tell."""
         classes = self(batch).shape[-1]
         if int(batch.labels.max()) >= classes:
             raise ValueError(f"label {int(batch.labels.max())} is no class of this model, which has {classes}.")
         if "labels" not in self.accepted:
-            return not self.encoder_decoder
+            return None
         output = self.model(**self.arguments(batch), labels=batch.labels)
         loss = output.get("loss") if hasattr(output, "get") else getattr(output, "loss", None)
-        if loss is None:
-            return not self.encoder_decoder
+        if loss is None or not torch.isfinite(loss):
+            return None
         logits = _logits_of(output)
         errors = {shift: _distance(loss, logits, batch.labels, shift) for shift in (True, False)}
-        if not torch.isfinite(loss):
-            return not self.encoder_decoder
         nearest = min(errors, key=lambda shift: errors[shift])
         if errors[nearest] > 0.02:
             raise ValueError(
@@ -138,6 +136,24 @@ def _accepted_names(model: nn.Module) -> set[str]:
             if "input_ids" in inner or "inputs_embeds" in inner:
                 names |= inner
     return names
+
+
+def _structure_of(model: nn.Module) -> Hashable:
+    """The configuration, and every module's class and settings, and hooks or a ``forward`` of its own."""
+    as_json = getattr(getattr(model, "config", None), "to_json_string", None)
+    modules = []
+    for name, module in model.named_modules():
+        plain = [(key, value) for key, value in vars(module).items() if isinstance(value, bool | int | float | str)]
+        settings = tuple(pair for pair in plain if pair[0] != "training")
+        changed = ("forward" in vars(module), *module._forward_pre_hooks, *module._forward_hooks)
+        modules.append((name, type(module), settings, changed))
+    return as_json() if callable(as_json) else None, tuple(modules)
+
+
+def _rows_that_tell(batch: Batch) -> Batch:
+    """Two rows with a target behind the first position, where the conventions differ; any two if there are none."""
+    rows = (batch.labels[:, 1:] != IGNORED).any(1).nonzero().squeeze(1).tolist()
+    return batch.select(rows[:2]) if rows else batch.rows(0, 2)
 
 
 def _logits_of(output: Any) -> Any:

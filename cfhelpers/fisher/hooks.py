@@ -63,6 +63,8 @@ class Hooks:
     Attributes:
         reached: Names of the parameters that got a gradient.
         refused: Names of parameters that turned out not to be covered, with the reason.
+        unverified: Names that nothing has been squared for yet, not even in the self-check; nothing is.
+        late: Those of them that a batch did reach.
         expand: Whether a look-up made once for the whole batch, ``[1, T]``, is repeated for each example; the model
             must then not repeat it itself.
     """
@@ -77,6 +79,8 @@ class Hooks:
         self.states = {name: ParameterSum(sums[name]) for name in covered if name not in uncovered}
         self.reached: set[str] = set()
         self.refused: dict[str, str] = {}
+        self.unverified: set[str] = set()
+        self.late: set[str] = set()
         self.expand = True
         self._batch: Batch | None = None
         self._spans = ActiveSpans()
@@ -125,7 +129,10 @@ class Hooks:
         for name in self.states:
             if self.parameters[name].grad is not None:
                 self.parameters[name].grad = None
-                self.refused[name] = "its weight is used outside of its own forward"
+                if name in self.unverified:
+                    self.late.add(name)
+                else:
+                    self.refused[name] = "its weight is used outside of its own forward"
 
     def _backward(self, logits: Tensor, gradient: Tensor, last: bool) -> None:
         if not logits.requires_grad:
@@ -188,6 +195,9 @@ class Hooks:
         batch, layer = self._batch, use.layer
         if batch is None or use.inputs is None:
             return
+        self.late |= self.unverified.intersection(layer.parameters.values())
+        if self.unverified.issuperset(layer.parameters.values()):
+            return
         try:
             if use.inputs._version != use.version:
                 raise NotPerExampleError("its input was changed in place after the call")
@@ -198,13 +208,14 @@ class Hooks:
             else:
                 inputs, gradient = per_example(inputs, len(batch)), per_example(gradient, len(batch))
         except NotPerExampleError as error:
-            for name in layer.parameters.values():
-                self.refused[name] = str(error)
+            self.refused |= dict.fromkeys(set(layer.parameters.values()) - self.unverified, str(error))
             return
         with torch.no_grad():
             found = layer.rule(layer.module, inputs.detach() if inputs.is_floating_point() else inputs, gradient)
             spans = self._spans.of(gradient) if any(isinstance(each, Outer) for each in found.values()) else None
             for attribute, name in layer.parameters.items():
+                if name in self.unverified:
+                    continue
                 self.reached.add(name)
                 self.states[name].receive(found[attribute], spans if isinstance(found[attribute], Outer) else None)
         if self._last_pass:

@@ -26,10 +26,12 @@ class Verdict:
     Attributes:
         uncovered: Parameters whose per-example gradients the hooks cannot form.
         expand: Whether look-ups made once for a whole batch may be repeated for each example.
+        unreached: Parameters that none of the examples tried so far depends on: nothing is known of them.
     """
 
     uncovered: frozenset[str]
     expand: bool
+    unreached: frozenset[str]
 
 
 _known: dict[Hashable, Verdict] = {}
@@ -46,6 +48,15 @@ def verdict(forward: Forward, loop: Loop, batch: Batch, objective: Objective) ->
     if key not in _known:
         _known[key] = _compare(forward, loop, _two_examples(batch), objective)
     return _known[key]
+
+
+def verdict_on(part: Loop, forward: Forward, loop: Loop, batch: Batch, objective: Objective) -> Verdict:
+    """Extend the verdict to a part of the parameters, which a batch is the first to reach (an idle head, an expert)."""
+    key = _structure(forward, loop)
+    known, found = _known[key], _compare(forward, part, batch, objective)
+    unreached = known.unreached.difference(part.parameters) | found.unreached
+    _known[key] = Verdict(known.uncovered | found.uncovered, known.expand, unreached)
+    return found
 
 
 def _compare(forward: Forward, loop: Loop, batch: Batch, objective: Objective) -> Verdict:
@@ -66,7 +77,8 @@ def _compare(forward: Forward, loop: Loop, batch: Batch, objective: Objective) -
     _clear(scratch)
     for name, reason in reasons.items():
         logger.warning("%s is estimated one example at a time, which is slower: %s.", name, reason)
-    return Verdict(frozenset(reasons), hooks.expand)
+    unreached = set(scratch.sums) - set(reasons) - hooks.reached - scratch.reached
+    return Verdict(frozenset(reasons), hooks.expand, frozenset(unreached))
 
 
 def _hooked(forward: Forward, loop: Loop, batch: Batch, objective: Objective) -> Hooks:

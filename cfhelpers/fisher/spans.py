@@ -33,7 +33,7 @@ class ActiveSpans:
         return self._spans if len(self._silent) else None
 
     def _look_at(self, gradient: Tensor) -> None:
-        active = gradient[..., 0] != 0
+        active = (gradient[..., 0] != 0).contiguous()
         # Zero in the first column makes a candidate; only a row of zeros counts.
         candidates = (~active).flatten().nonzero().squeeze(1)
         active.view(-1)[candidates] = _sizes(gradient.flatten(0, 1), candidates) != 0

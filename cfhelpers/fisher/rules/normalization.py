@@ -16,7 +16,8 @@ def covers(module: nn.Module) -> tuple[str, ...]:
     it computes what its name says is settled by the self-check.
     """
     if isinstance(module, nn.LayerNorm):
-        return ("weight", "bias") if len(module.normalized_shape) == 1 else ()
+        own = type(module).forward is nn.LayerNorm.forward and len(module.normalized_shape) == 1
+        return ("weight", "bias") if own else ()
     return ("weight",) if _is_rms(module) else ()
 
 
