@@ -580,6 +580,22 @@ class SilentPenalty(PenaltyByLoop):
         super().__init__(model, {name: weight for name, weight in importance.items() if name in known}, strength)
 
 
+class SkippingPenalty(PenaltyByLoop):
+    """No error for a single name that fits nothing, though one from torch.stack where none fits."""
+
+    def __init__(self, model, importance, strength):
+        self.importance, self.strength = importance, strength
+        self.anchor = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+
+    def value(self, model):
+        terms = [
+            (self.importance[name] * (weight - self.anchor[name]).square()).sum()
+            for name, weight in model.named_parameters()
+            if name in self.importance
+        ]
+        return self.strength / 2 * torch.stack(terms).sum()
+
+
 class DetachedPenalty(PenaltyByLoop):
     def value(self, model):
         return super().value(model).detach()
@@ -619,6 +635,7 @@ class OnePartPenalty(PenaltyByLoop):
     ("answer", "message"),
     [
         (SilentPenalty, "protects nothing.*no “if name in importance”"),
+        (SkippingPenalty, "protects nothing.*no “if name in importance”"),
         (DetachedPenalty, "plain number without a graph"),
         (NumberPenalty, "plain number without a graph"),
         (ShrinkingPenalty, "changed the model: mixing.bias"),

@@ -108,6 +108,11 @@ transfer_and_forgetting = Exercise(
             "forgetting",
         ),
         Mistake(
+            "forgetting has the last task among its columns. Nothing came after it: leave its column out.",
+            _measures_by(lambda r: 0.0, lambda r: np.mean(np.fmax.reduce(r[:-1], axis=0) - r[-1])),
+            "forgetting",
+        ),
+        Mistake(
             "forgetting takes the largest score of the whole matrix. Take the largest of each column, one per task.",
             _measures_by(lambda r: 0.0, lambda r: np.mean(np.nanmax(r) - r[-1, :-1])),
             "forgetting",

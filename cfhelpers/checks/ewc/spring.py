@@ -56,20 +56,20 @@ def _as_array(gradient: Tensor | None, like: Tensor) -> np.ndarray[Any, np.dtype
 def _require_error_for_unknown_names(
     answer: Callable[..., Any], model: nn.Module, importance: dict[str, Tensor]
 ) -> None:
-    """Raise CheckFailed if names that no parameter has go unnoticed, as a wrapper's prefix makes them."""
-    prefixed = {f"module.{name}": tensor for name, tensor in importance.items()}
-    try:
-        answer(model, prefixed, _STRENGTH).value(model)
-    except NotImplementedError:
-        raise
-    except Exception:  # whichever error the answer raises for such names: that there is one is what is asked
-        return
-    raise CheckFailed(
-        "an importance whose names fit no parameter (“module.embedding.weight”) gives a penalty without a word, "
-        "and it "
-        "protects nothing. Go through the importance's names and let a missing one be an error: no “if name in "
-        "importance”."
-    )
+    """Raise CheckFailed if names that no parameter has go unnoticed: all, as a wrapper's prefix makes them, or one."""
+    stranger = {"module.embedding.weight": importance["embedding.weight"]}
+    for misfit in ({f"module.{name}": tensor for name, tensor in importance.items()}, {**importance, **stranger}):
+        try:
+            answer(model, misfit, _STRENGTH).value(model)
+        except NotImplementedError:
+            raise
+        except Exception:  # whichever error the answer raises for such names: that there is one is what is asked
+            continue
+        raise CheckFailed(
+            "an importance with a name that fits no parameter (“module.embedding.weight”) gives a penalty without a "
+            "word, and what has that name protects nothing. Go through the importance's names and let a missing one be "
+            "an error: no “if name in importance”."
+        )
 
 
 class _Penalty:

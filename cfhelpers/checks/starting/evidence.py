@@ -21,6 +21,7 @@ _EXPERIMENTS = (
     _experiment("persona workplace", "persona", "persona workplace"),
     _experiment("imdb yelp topics", "yelp", "imdb yelp topics"),
     _experiment("imdb yelp topics", "imdb", "imdb yelp"),
+    _experiment("imdb yelp topics", "imdb", "imdb topics"),
     _experiment("persona", "persona", "persona"),
     _experiment("sst2 mnli", "mnli", "sst2 mnli"),
     _experiment("persona persona", "persona", "persona persona"),
@@ -129,6 +130,10 @@ shows_forgetting = Exercise(
             "you look at the last task only. With three tasks, a score after the second can show that the first was "
             "forgotten.",
             lambda e: _shows_forgetting(e) and e["learned"][-1] in e["tested after"],
+        ),
+        Mistake(
+            "you ask for a score right after the very next task. A score after any later one will do.",
+            lambda e: _shows_forgetting(e) and _later_tasks(e)[0] in e["tested after"],
         ),
         Mistake(
             "you look at the first task only. Any task that another one follows can be forgotten.",
