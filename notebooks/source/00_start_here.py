@@ -76,9 +76,10 @@ plt.show()
 # %% [markdown]
 # ### What to notice
 #
-# - Right of the line the persona is not trained; it is simply not defended.
-# - The model does not fall silent. It answers in whole sentences, and wrongly: forgetting does not announce itself.
-# - Some facts survive, others do not. One question alone, “is it still blue?”, would have measured luck.
+# - Right of the line the persona is not trained, and not defended.
+# - The model does not fall silent. It answers in whole sentences: forgetting does not announce itself.
+# - Some facts survive. The color alone would overstate the loss: on purpose, one workplace answer also says “I like …”
+#   with another color.
 # - The curve asks validation questions; the numbers below are from the test, in yet other words.
 #
 # McCloskey and Cohen (1989) called this **catastrophic interference**.
@@ -147,7 +148,8 @@ lost = mean_and_interval([100 * share_lost(*pair, plain.chance[0]) for pair in p
 before, after = record.scores("persona", after="persona")[0], record.scores("persona")[0]
 Markdown(
     f"In your run the persona went from {before:.0%} to {after:.0%} of the test questions; a guess gets "
-    f"{record.chance[0]:.0%}. That is **{share_lost(before, after, record.chance[0]):.0%}** of what had been learned. "
+    f"{record.chance[0]:.0%} (the right form of answer, any of its values). That is "
+    f"**{share_lost(before, after, record.chance[0]):.0%}** of what had been learned. "
     f"One run is an anecdote: over the {len(plain.seeds)} seeds that chapter 3 has stored, {lost:.0f} % was lost "
     "(mean ± 95 % interval)."
 )
@@ -223,12 +225,12 @@ Markdown(
 # %% [markdown]
 # ## What counts as evidence?
 #
-# “It still says blue!” A number shows forgetting only if four things hold:
+# “It still says blue!” A number shows that an **ability** was forgotten only if four things hold:
 #
-# 1. **Another task** was learned after the tested one. Not the same one again.
-# 2. The test uses **unseen examples**, not those of the training.
-# 3. There is a score from **before**: taken just after the tested task was learned.
-# 4. There is a score from **after** the other task.
+# 1. **Another task** was learned after the tested one.
+# 2. The test uses **unseen examples**. A fall on trained ones is forgetting too, of these examples.
+# 3. There is a score from **before**: just after the tested task was learned.
+# 4. There is a score from **after** the other.
 #
 # Each of the four is missing in some published notebook.
 
@@ -241,7 +243,8 @@ Markdown(
 # {"learned": ["sst2", "mnli"], "tested": "sst2", "split": "test", "tested after": ["sst2", "mnli"]}
 # ```
 #
-# Return `True` if it can show that `tested` was forgotten. `learned` is in order; `split` is "train" or "test".
+# Return `True` if it can show that the ability to do `tested` was forgotten. `learned` is in order; `split` is "train"
+# or "test".
 #
 # <details><summary>Hint: how do I find what came later?</summary>
 # <code>learned[learned.index(tested) + 1:]</code>, once you know that it is in there.
@@ -250,7 +253,7 @@ Markdown(
 
 # %% exercise="0.3"
 def shows_forgetting(experiment: dict) -> bool:
-    """Return whether the experiment can show that the tested task was forgotten."""
+    """Return whether the experiment can show that the ability to do the tested task was forgotten."""
     ### BEGIN SOLUTION
     learned, tested = experiment["learned"], experiment["tested"]
     if tested not in learned or experiment["split"] != "test" or tested not in experiment["tested after"]:
@@ -283,7 +286,7 @@ designs = {
     "only a score at the end": (["persona", "workplace"], "test", ["workplace"]),
     "the run above": (["persona", "workplace"], "test", ["persona", "workplace"]),
 }
-rows = ["| experiment | can it show forgetting? |", "|---|---|"]
+rows = ["| experiment | can it show that an ability was forgotten? |", "|---|---|"]
 for name, (learned, split, moments) in designs.items():
     experiment = {"learned": learned, "tested": "persona", "split": split, "tested after": moments}
     rows.append(f"| {name} | {'yes' if shows_forgetting(experiment) else 'no'} |")
@@ -329,7 +332,8 @@ Markdown("\n".join(rows))
 # %% [markdown]
 # Chapter 3's stored results (mean ± 95 % interval over seeds), each method with its best setting. `naive` does nothing;
 # `joint` learns everything together: lower and upper bound of what is kept. `ewc` holds each weight the more, the more
-# it mattered, `l2sp` all alike; `replay` mixes 16 kept dialogues in. Another pair of tasks may order them differently.
+# it mattered, `l2sp` all alike; `replay`, where listed, mixes 16 kept dialogues in. Other tasks may order them
+# differently.
 #
 # Start with [chapter 1](01_demonstrating_forgetting.ipynb), which takes the measuring apart. Then 2 and 3, or straight
 # to 3 if you want to build something.
@@ -415,10 +419,10 @@ for name, shares in ends.items():
 Markdown("\n".join(lines))
 
 # %% [markdown]
-# **What it shows.** Nobody changed the world. Where the model speaks surer than it is, the commoner word wins. Where it
-# speaks as it thinks, nothing pushes to either side and nothing pulls back: chance adds up (Taori & Hashimoto, 2023;
-# Shumailov et al., 2024). The control is pulled back at each update, by few and noisy sentences; five histories cannot
-# tell these two apart.
+# **What it shows.** Nobody changed the world. Where the model speaks surer than it is, the commoner word wins.
+#
+# **What theory adds.** Exactly learned, its own words at temperature 1 push to neither side, and chance adds up (Taori
+# & Hashimoto, 2023; Shumailov et al., 2024). So few histories, learned in six noisy steps, neither show nor refute it.
 #
 # **What it does not show.** How fast that goes in a large model with more data.
 

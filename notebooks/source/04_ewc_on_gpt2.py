@@ -72,12 +72,13 @@ for task in taught.tasks:
 # | predicted tokens | `labels[:, 1:] != -100` |
 
 # %% [markdown]
-# The mean of the batches' perplexities changes with the batch size. And the first token of a block is predicted from
-# nothing, so it is no target.
+# The mean of the batches' perplexities changes with the batch size. The first token of a block is predicted from
+# nothing: no target.
 #
 # ### Exercise 4.1 · perplexity ★★☆ 15 minutes
 #
-# `model(**batch).loss` is the mean over a batch's targets; the model shifts the labels. Padding has the label −100.
+# `model(**batch).loss` is a mean over targets; the model shifts the labels. Padding has the label −100. Move each batch
+# to the model's device.
 #
 # <details><summary>Hint: another number at every run</summary>
 # Dropout. <code>model.eval()</code>
@@ -122,8 +123,8 @@ checks.require_solved("4.1")
 # %% [markdown]
 # ### A perplexity belongs to a context
 #
-# A token is easier to predict after sixty tokens than after none. So say how long the blocks were: here and in every
-# record of this chapter, `plan.max_length` tokens. Two perplexities also compare only under one tokenizer.
+# A token is easier to predict after sixty tokens than after none. So say how long the blocks were: here
+# `plan.max_length` tokens, and every record states its own. Two perplexities also compare only under one tokenizer.
 
 # %%
 old, new = taught.tasks
@@ -144,15 +145,15 @@ naive = taught.then(plain)
 
 # %%
 # alt: Perplexity on wikitext and on dialogue along the optimizer steps of naive training; the vertical line marks where
-#  the dialogue begins. Left of it wikitext falls and dialogue rises, right of it the other way round.
+#  the dialogue begins. In `tiny` wikitext falls and dialogue rises left of it, and the other way round right of it.
 cf.plots.learning_curves(naive.record)
 plt.show()
 
 # %% [markdown]
 # ### What to notice
 #
-# - Both halves of the figure: while one domain is learned, the other gets worse, *also the one that comes later*. The
-#   model was pretrained on a little of both.
+# - Both halves of the figure: in `tiny`, whose model was pretrained on a little of both, learning one domain worsens
+#   the other, *also the one that comes later*. A model that starts far from both may first improve on both.
 # - When it happens: most of the loss comes early, while the new domain is still improving fast.
 # - Perplexities multiply, nats add up. From here on differences are in **nats per token**, $\log$ perplexity.
 
@@ -216,8 +217,8 @@ protected = taught.then(cf.EWC(strength, variant="sample"))
 
 
 # %%
-# alt: Two panels of perplexity along the optimizer steps, naive training left and EWC right. After the vertical line
-#  wikitext rises steeply on the left and little on the right.
+# alt: Two panels of perplexity along the optimizer steps, naive training left and EWC right. In
+#  `tiny` wikitext rises steeply on the left after the vertical line, and little on the right.
 figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.2), layout="constrained", sharey=True)
 for ax, learned in zip(axes, (naive, protected), strict=True):
     cf.plots.learning_curves(learned.record, ax=ax)
@@ -279,10 +280,10 @@ verdict = f"In `tiny`, at EWC's perplexity on the new domain L2 ends {gap('ewc',
 
 # %%
 Markdown(
-    f"Naive: the old domain rises by {mean_and_interval(naive_rise):.3f} nats, the new one gains "
-    f"{mean_and_interval(naive_gain):.3f}. EWC with λ = {chosen['ewc'].method['strength']:g} removes "
-    f"**{removed:.0%}** of the rise and gives up **{given_up:.0%}** of the gain. {verdict} Read the other way round, "
-    f"EWC's curve at L2's chosen point, it is {gap('l2sp', 'ewc')}. (Straight lines between points favour whoever "
+    f"Naive (measured in `{bounds['naive'].profile}`): the old domain rises by {mean_and_interval(naive_rise):.3f} "
+    f"nats, the new one gains {mean_and_interval(naive_gain):.3f}. EWC with λ = {chosen['ewc'].method['strength']:g} "
+    f"removes **{removed:.0%}** of the rise and gives up **{given_up:.0%}** of the gain. {verdict} Read the other way "
+    f"round, EWC's curve at L2's chosen point, it is {gap('l2sp', 'ewc')}. (Straight lines between points favour who "
     "stands on one. The gap is taken within each seed; the bars in the figure overlap because some have harder texts.)"
 )
 
@@ -531,7 +532,7 @@ Markdown("\n".join(lines))
 # Trainer keeps all it can do: accumulation, mixed precision, checkpoints, `accelerate launch`.
 #
 # What it logs: `penalty` in nats; `penalty_to_loss`, the penalty over the task's loss; `penalty_to_task_gradient`, the
-# length of one gradient over that of the other: near 0 the spring does nothing, above 1 it wins.
+# length of one gradient over that of the other. Read it early: where a strong spring has won, the two balance.
 
 # %%
 mine = copy.deepcopy(model)
@@ -565,7 +566,8 @@ for task, naive_score in zip((old, new), naive.record.results[0][-1], strict=Tru
 #
 # $$\frac{1}{k} \sum_{i=1}^{k} \nabla L_i + \lambda F\,(\theta - \theta^*)$$
 #
-# and $\lambda$ should mean the same for every $k$. A penalty inside the usual loop is added $k$ times.
+# and $\lambda$ should mean the same for every $k$. A penalty added beside a loss that is already
+# divided by $k$ counts $k$ times.
 
 # %% [markdown]
 # ### Exercise 4.4 · one penalty per step ★★☆ 10 minutes
@@ -603,7 +605,8 @@ checks.require_solved("4.4")
 #
 # {{solution 4.4}}
 #
-# The common mistake adds the penalty to the loss of every micro-batch. Whoever changes the number of micro-batches then
+# The common mistake adds the whole penalty to every micro-batch's share of the loss. (Dividing both by k is right, and
+# computes the penalty k times.) Whoever changes the number of micro-batches then
 # changes λ, and a λ tuned on a large GPU is another one on a small GPU.
 # </details>
 
@@ -833,7 +836,7 @@ Markdown(
     f"""
 - **Perplexity that means something.** Totals over totals, with its context: after both domains
   {bounds["naive"].scores("wikitext").mean():.2f} for naive training, {chosen["ewc"].scores("wikitext").mean():.2f} for
-  EWC on the old one, in blocks of {plan.max_length} tokens.
+  EWC on the old one, in blocks of {bounds["naive"].plan["max_length"]} tokens (`{bounds["naive"].profile}`).
 - **A curve, not a number.** EWC removes {removed:.0%} of the rise for {given_up:.0%} of the gain. {verdict}
 - **Your own script.** A method, a strength and a trainer; a resumed run differed from an uninterrupted
   one by {largest_difference(resumed, whole):.1e}.
