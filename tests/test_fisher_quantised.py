@@ -88,7 +88,9 @@ def test_adapters_on_quantised_weights(kind: str, caplog: pytest.LogCaptureFixtu
     assert set(estimate) == {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     assert any("lora_A" in name for name in estimate)
     assert relative_error(estimate, oracle(model, batches)) < 1e-5
-    assert not caplog.records, "every adapter goes through the hooks"
+    assert not [record for record in caplog.records if record.name.startswith("cfhelpers")], (
+        "every adapter goes through the hooks"
+    )
     for name, parameter in model.named_parameters():
         if name in packed:
             assert type(parameter) is Params4bit
