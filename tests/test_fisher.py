@@ -110,6 +110,11 @@ def oracle(model: nn.Module, batches: list[dict[str, Tensor]], unit: str = "sequ
     return mean_of_squares(found, len(examples))
 
 
+def warned_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What the library has logged; ``transformers`` warns once in a process, in whichever test comes first."""
+    return [record.getMessage() for record in caplog.records if record.name.startswith("cfhelpers")]
+
+
 def relative_error(estimate: Any, truth: Any) -> float:
     """The worst relative Frobenius error of any tensor whose truth is not practically zero."""
     assert set(estimate) == set(truth)

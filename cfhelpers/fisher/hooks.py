@@ -63,8 +63,8 @@ class Hooks:
     Attributes:
         reached: Names of the parameters that got a gradient.
         refused: Names of parameters that turned out not to be covered, with the reason.
-        unverified: Names that nothing has been squared for yet, not even in the self-check; nothing is.
-        late: Those of them that a batch did reach.
+        unverified: Names that no example of the self-check reached; their gradients are left out.
+        late: Those of them that a batch reached, for which it is still to be added.
         expand: Whether a look-up made once for the whole batch, ``[1, T]``, is repeated for each example; the model
             must then not repeat it itself.
     """

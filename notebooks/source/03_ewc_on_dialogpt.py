@@ -496,7 +496,16 @@ cf.plots.strength_sweep(sweep, ax=axes[0])
 cf.plots.penalty_ratios(sweep, ax=axes[1])
 plt.show()
 
+
 # %%
+def ratio_at(record, place: int) -> float:
+    """Return the gradients' ratio at one of the logged steps on the workplace, averaged over the seeds."""
+    key = "penalty_to_task_gradient"
+    steps = [each for each in record.losses if each["training"] == record.tasks[-1] and key in each]
+    return float(np.mean([[each[key] for each in steps if each["seed"] == seed][place] for seed in record.seeds]))
+
+
+early, late = ([ratio_at(record, place) for record in sweep] for place in (2, -1))
 kept_and_learned = {record.method["strength"]: cf.plots.kept_and_learned(record) for record in sweep}
 weakest, strongest = min(kept_and_learned), max(kept_and_learned)
 ratio = np.median(cf.plots.penalty_ratio(cf.results.chosen(reported)["ewc"], "penalty_to_task_gradient"))
@@ -504,8 +513,9 @@ Markdown(
     f"From λ = {weakest:g} to λ = {strongest:g} the persona kept goes from {kept_and_learned[weakest][0]:.0f} to "
     f"{kept_and_learned[strongest][0]:.0f} %, the workplace learned from {kept_and_learned[weakest][1]:.0f} to "
     f"{kept_and_learned[strongest][1]:.0f} %. At the chosen λ = {best['strength']:g} the penalty's gradient is "
-    f"{ratio:.2g} times the task's (median over the steps). That helps to find the decade of λ, not its value: where a "
-    "strong spring has won, the weights rest where the two gradients balance, and the ratio is near 1 again."
+    f"{ratio:.2g} times the task's (median over the steps). Over this grid that ratio goes from {min(early):.2g} to "
+    f"{max(early):.2g} at the third logged step, and from {min(late):.2g} to {max(late):.2g} at the last, where the "
+    "two forces nearly balance whatever λ is: read it early, and for the decade of λ only."
 )
 
 # %%
@@ -588,7 +598,7 @@ Markdown(
 other_profile = "laptop" if reported[0].profile == "tiny" else "tiny"
 elsewhere = [r for r in cf.results.load("03", profile=other_profile) if r.extra["stage"] == "report"]
 others = {r.method["name"]: r for r in elsewhere if r.method["name"] == "naive"} | cf.results.chosen(elsewhere)
-rows = [f"| in `{other_profile}` ({len(elsewhere[0].seeds)} seeds) | persona | workplace |", "|---|---|---|"]
+rows = [f"| recall in %, `{other_profile}` ({len(elsewhere[0].seeds)} seeds) | persona | workplace |", "|---|---|---|"]
 for record in (others[name] for name in ("naive", "ewc", "l2sp")):
     rows.append(f"| {record.label} | {percent(record.scores('persona'))} | {percent(record.scores('workplace'))} |")
 Markdown("\n".join(rows))
