@@ -31,6 +31,13 @@ def test_a_table_is_written_between_its_markers_or_not_at_all(tmp_path: Path) ->
         report.update_readme(path)
 
 
+@pytest.mark.parametrize("benchmark_", [fisher, penalty])
+def test_an_unknown_workload_is_refused_by_name(benchmark_: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        benchmark_.main(["zz"])
+    assert "there is no workload 'zz'; choose from a, b, c" in capsys.readouterr().err
+
+
 def _run(main: Any, path: Path, *arguments: str) -> dict[str, Any]:
     main(["tiny", "--seconds", "0", "--output", str(path), *arguments])
     return json.loads(path.read_text())["workloads"]["tiny"]["methods"]

@@ -22,7 +22,7 @@ import torch
 
 from tests.benchmarks import measure, report
 from tests.benchmarks.methods import METHODS, Squares, squares_of_each
-from tests.benchmarks.workloads import WORKLOADS, Workload
+from tests.benchmarks.workloads import WORKLOADS, Workload, known_name
 
 FLOOR = "forward + backward"
 
@@ -30,7 +30,9 @@ FLOOR = "forward + backward"
 def main(arguments: list[str] | None = None) -> None:
     """Measure the chosen workloads, or one method's memory where asked for by the parent process."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("workloads", nargs="*", default=default_workloads(), help="a, b, c, smollm2 or tiny")
+    parser.add_argument(
+        "workloads", nargs="*", type=known_name, default=default_workloads(), help="a, b, c, smollm2 or tiny"
+    )
     measure.add_arguments(parser)
     parser.add_argument("--memory-of", metavar="METHOD", help="only print one method's peaks of memory in bytes")
     chosen = parser.parse_args(arguments)

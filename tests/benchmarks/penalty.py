@@ -15,7 +15,7 @@ import torch
 
 from cfhelpers.penalty import QuadraticPenalty
 from tests.benchmarks import measure, report
-from tests.benchmarks.workloads import WORKLOADS, Workload
+from tests.benchmarks.workloads import WORKLOADS, Workload, known_name
 
 STEP = "training step"
 
@@ -23,7 +23,7 @@ STEP = "training step"
 def main(arguments: list[str] | None = None) -> None:
     """Measure the chosen workloads and write JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("workloads", nargs="*", default=["a", "b"], help="a, b, c, smollm2 or tiny")
+    parser.add_argument("workloads", nargs="*", type=known_name, default=["a", "b"], help="a, b, c, smollm2 or tiny")
     measure.add_arguments(parser)
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(chosen.threads)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -119,3 +120,10 @@ WORKLOADS: dict[str, Callable[[], Workload]] = {
     "smollm2": workload_smollm2,
     "tiny": workload_tiny,
 }
+
+
+def known_name(name: str) -> str:
+    """The name of a workload, for a parser of arguments."""
+    if name not in WORKLOADS:
+        raise argparse.ArgumentTypeError(f"there is no workload {name!r}; choose from {', '.join(WORKLOADS)}")
+    return name
