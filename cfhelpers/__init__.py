@@ -8,16 +8,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cfhelpers import checks, methods, metrics, plots, results, tasks, widgets
+    from cfhelpers import evaluation, methods, metrics, models, plots, tasks, training, worlds
+    from cfhelpers.course import checks, results, widgets
     from cfhelpers.fisher import Importance, fisher_diagonal, mas_importance
     from cfhelpers.methods import EWC
-    from cfhelpers.penalty import QuadraticPenalty
-    from cfhelpers.plans import Plan
-    from cfhelpers.records import Record
-    from cfhelpers.runtime import Runtime, start
-    from cfhelpers.strength import suggest_strength
-    from cfhelpers.trainer import ContinualMixin, ContinualTrainer
-    from cfhelpers.training import learn_once, learn_sequence
+    from cfhelpers.methods.penalty import QuadraticPenalty
+    from cfhelpers.training.plans import Plan
+    from cfhelpers.training.records import Record
+    from cfhelpers.training.runtime import Runtime, start
+    from cfhelpers.training.sequence import learn_once, learn_sequence
+    from cfhelpers.training.strength import suggest_strength
+    from cfhelpers.training.trainer import ContinualMixin, ContinualTrainer
 
 __version__ = "0.1.0"
 
@@ -31,36 +32,43 @@ __all__ = [
     "Record",
     "Runtime",
     "checks",
+    "evaluation",
     "fisher_diagonal",
     "learn_once",
     "learn_sequence",
     "mas_importance",
     "methods",
     "metrics",
+    "models",
     "plots",
     "results",
     "start",
     "suggest_strength",
     "tasks",
+    "training",
     "widgets",
+    "worlds",
 ]
 
 _MODULE_OF = {
     "EWC": "cfhelpers.methods",
-    "ContinualMixin": "cfhelpers.trainer",
-    "ContinualTrainer": "cfhelpers.trainer",
+    "ContinualMixin": "cfhelpers.training.trainer",
+    "ContinualTrainer": "cfhelpers.training.trainer",
     "Importance": "cfhelpers.fisher",
-    "QuadraticPenalty": "cfhelpers.penalty",
-    "Record": "cfhelpers.records",
-    "Runtime": "cfhelpers.runtime",
+    "QuadraticPenalty": "cfhelpers.methods.penalty",
+    "Record": "cfhelpers.training.records",
+    "Runtime": "cfhelpers.training.runtime",
     "fisher_diagonal": "cfhelpers.fisher",
-    "Plan": "cfhelpers.plans",
-    "learn_once": "cfhelpers.training",
-    "learn_sequence": "cfhelpers.training",
+    "Plan": "cfhelpers.training.plans",
+    "learn_once": "cfhelpers.training.sequence",
+    "learn_sequence": "cfhelpers.training.sequence",
     "mas_importance": "cfhelpers.fisher",
-    "start": "cfhelpers.runtime",
-    "suggest_strength": "cfhelpers.strength",
+    "start": "cfhelpers.training.runtime",
+    "suggest_strength": "cfhelpers.training.strength",
 }
+
+# Folders that the course needs and the library does not; readers find them at the root all the same.
+_COURSE = ("checks", "results", "widgets")
 
 
 def __getattr__(name: str) -> Any:
@@ -68,7 +76,7 @@ def __getattr__(name: str) -> Any:
     if name in _MODULE_OF:
         value = getattr(import_module(_MODULE_OF[name]), name)
     elif name in __all__:
-        value = import_module(f"cfhelpers.{name}")
+        value = import_module(f"cfhelpers.course.{name}" if name in _COURSE else f"cfhelpers.{name}")
     else:
         raise AttributeError(f"module 'cfhelpers' has no attribute {name!r}")
     globals()[name] = value

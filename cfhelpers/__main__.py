@@ -9,7 +9,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 - whoever runs this may not have r
         )
     )
 
-from cfhelpers.commands import main
+from cfhelpers.course.commands import main
 
 if __name__ == "__main__":
     sys.exit(main())

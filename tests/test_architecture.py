@@ -15,14 +15,23 @@ LIBRARY = ROOT / "cfhelpers"
 MODULES = sorted(LIBRARY.rglob("*.py"))
 SOURCES = sorted((ROOT / "notebooks" / "source").glob("*.py"))
 
-LAYERS = {
-    4: {"__main__", "commands", "checks", "widgets", "homework", "notebooks", "results", "experiments", "summary"},
-    3: {"runtime", "training", "trainer", "plots", "records", "plans", "curves"},
-    2: {"coherence", "evaluation", "feedback", "generation", "methods", "strength"},
-    1: {"classifier", "fisher", "models", "penalty", "pretraining", "tasks", "two_weights"},
-    0: {"environment", "installation", "metrics", "evaluate_metrics"},
+# Read from the top: a folder may import what stands below it, never above.
+FLOORS = {
+    "course": 9,
+    "__main__": 9,
+    "plots": 8,
+    "tables": 8,
+    "training": 7,
+    "worlds": 7,
+    "methods": 6,
+    "evaluation": 5,
+    "models": 5,
+    "tasks": 4,
+    "evaluate_metrics": 4,
+    "fisher": 3,
+    "metrics": 1,
+    "environment": 1,
 }
-LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
 
 # Names that transformers, datasets and evaluate have dropped, and what stands in their place.
 REMOVED_ARGUMENTS = {
@@ -75,26 +84,49 @@ def imported_modules(path: Path, *, types: bool = True) -> set[str]:
     return found
 
 
-def layer(name: str) -> int:
-    """Return the layer of a module's first name below ``cfhelpers``; the package itself only forwards names."""
-    part = name.split(".")[1]
-    assert part in LAYER_OF, f"cfhelpers.{part} has no place in LAYERS: give it the lowest one that its imports allow"
-    return LAYER_OF[part]
+def floor(name: str) -> int:
+    """Return the floor of a module's folder; the package itself only forwards names."""
+    folder = name.split(".")[1]
+    assert folder in FLOORS, f"cfhelpers.{folder} has no floor: give it the lowest one that its imports allow"
+    return FLOORS[folder]
+
+
+def room(name: str) -> str:
+    """Return the folder that a module lies in, without the package's name; a module at the root is its own room."""
+    return name.split(".")[1]
+
+
+def test_at_the_root_stand_only_the_formulas_and_the_machine():
+    assert {path.name for path in LIBRARY.glob("*.py")} == {
+        "__init__.py",
+        "__main__.py",
+        "environment.py",
+        "metrics.py",
+    }
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if path.parent != LIBRARY or path.stem != "__init__"])
 def test_imports_point_downwards(path: Path):
-    own = layer(module_name(path))
+    own = floor(module_name(path))
     imported = imported_modules(path)
     assert "cfhelpers" not in imported, "import the module that has the name, not the package that forwards it"
-    upwards = {name for name in imported if layer(name) > own}
-    assert not upwards, f"layer {own} imports from above"
+    upwards = {name for name in imported if floor(name) > own}
+    assert not upwards, f"floor {own} imports from above"
+
+
+def test_no_folder_imports_itself_through_another():
+    graph: dict[str, set[str]] = {}
+    for path in MODULES:
+        if path == LIBRARY / "__init__.py":
+            continue
+        own = room(module_name(path))
+        others = {room(name) for name in imported_modules(path, types=False)} - {own}
+        graph[own] = graph.get(own, set()) | others
+    tuple(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
 
 
 def test_no_module_imports_itself_through_another():
-    # What a package's own modules import from the package is its __init__, which imports them: no cycle of content.
     graph = {module_name(path): imported_modules(path, types=False) for path in MODULES if path.parent != LIBRARY}
-    graph |= {module_name(path): imported_modules(path, types=False) for path in LIBRARY.glob("[!_]*.py")}
     tuple(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
 
 
@@ -116,9 +148,10 @@ def test_importing_the_library_imports_nothing_heavy():
 
 
 def test_heavy_libraries_wait_for_their_first_use():
-    modules = "environment, runtime, metrics, fisher, penalty, models, tasks, records, plots, methods, checks"
+    modules = "environment, metrics, fisher, models, evaluation, tasks, training, plots, methods, checks, worlds"
     code = (
-        f"import sys; from cfhelpers import {modules}; print(*sorted(name for name in sys.modules if '.' not in name))"
+        f"import sys; from cfhelpers import {modules}; from cfhelpers.training import runtime, records; "
+        "print(*sorted(name for name in sys.modules if '.' not in name))"
     )
     assert not set(python(code).split()) & {"transformers", "datasets", "peft", "evaluate", "matplotlib"}
 
@@ -126,7 +159,8 @@ def test_heavy_libraries_wait_for_their_first_use():
 def test_the_commands_start_with_nothing_but_pythons_own_library():
     # -S leaves out site-packages, -I everything else that is not Python's.
     code = (
-        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from cfhelpers import commands; print(commands._parser().prog)"
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from cfhelpers.course import commands; "
+        "print(commands._parser().prog)"
     )
     assert python(code, "-S", "-I") == "python -m cfhelpers"
 

@@ -10,9 +10,9 @@ from datasets import Dataset
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast, RobertaConfig, RobertaModel
 
-from cfhelpers.models import LoadedModel, MultiTaskClassifier
-from cfhelpers.runtime import Runtime
+from cfhelpers.models.loading import LoadedModel, MultiTaskClassifier
 from cfhelpers.tasks.task import Task
+from cfhelpers.training.runtime import Runtime
 
 WORDS = [
     "what",

@@ -9,7 +9,7 @@ from torch import nn
 
 from cfhelpers.fisher import Importance
 from cfhelpers.methods.anchored import AnchoredMethod
-from cfhelpers.penalty import QuadraticPenalty
+from cfhelpers.methods.penalty import QuadraticPenalty
 
 
 class AccumulatedMethod(AnchoredMethod):

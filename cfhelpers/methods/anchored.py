@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from cfhelpers.fisher.naming import named_parameters
 from cfhelpers.methods.base import Method
-from cfhelpers.penalty import QuadraticPenalty
+from cfhelpers.methods.penalty import QuadraticPenalty
 from cfhelpers.tasks.encoding import EncodedTask
 
 

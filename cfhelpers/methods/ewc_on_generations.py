@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import nn
 
+from cfhelpers.evaluation.generation import own_texts
 from cfhelpers.fisher import Importance, fisher_diagonal
-from cfhelpers.generation import own_texts
 from cfhelpers.methods.ewc import EWC
 
 

@@ -22,7 +22,7 @@ from cfhelpers.plots.parts import (
     shown_interval,
     style,
 )
-from cfhelpers.records import Record
+from cfhelpers.training.records import Record
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

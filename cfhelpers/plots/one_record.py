@@ -18,7 +18,7 @@ from cfhelpers.plots.parts import (
     shown,
     shown_interval,
 )
-from cfhelpers.records import Record
+from cfhelpers.training.records import Record
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

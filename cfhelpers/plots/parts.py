@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cfhelpers.metrics import Interval, mean_and_interval
-from cfhelpers.records import Record
+from cfhelpers.training.records import Record
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cfhelpers.metrics import mean_and_interval
 from cfhelpers.plots.comparisons import BOUNDS
 from cfhelpers.plots.parts import knob, line_with_band, new_axes, shared_metric, style
-from cfhelpers.records import Record
+from cfhelpers.training.records import Record
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

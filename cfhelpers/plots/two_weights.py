@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from cfhelpers.plots.parts import COLOURS, new_axes
-from cfhelpers.two_weights import TwoWeightTask, ewc_solution
+from cfhelpers.worlds.two_weights import TwoWeightTask, ewc_solution
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

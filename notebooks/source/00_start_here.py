@@ -28,10 +28,11 @@ from IPython.display import Markdown
 from tqdm.auto import tqdm
 
 import cfhelpers as cf
-from cfhelpers import checks, feedback, widgets
+from cfhelpers import checks, widgets
+from cfhelpers.course.experiments import REPORTED_SEEDS
 from cfhelpers.evaluation import answer_questions
-from cfhelpers.experiments import REPORTED_SEEDS
 from cfhelpers.metrics import mean_and_interval
+from cfhelpers.worlds import feedback
 
 run = cf.start(seed=0)
 

@@ -34,7 +34,7 @@ import cfhelpers as cf
 from cfhelpers import checks, widgets
 from cfhelpers.metrics import mean_and_interval
 from cfhelpers.plots.importance import shares
-from cfhelpers.two_weights import TwoWeightTask, train_with_ewc
+from cfhelpers.worlds.two_weights import TwoWeightTask, train_with_ewc
 
 run = cf.start(seed=0)
 

@@ -27,8 +27,8 @@ import torch
 from IPython.display import Markdown
 
 import cfhelpers as cf
-from cfhelpers import checks, coherence, widgets
-from cfhelpers.evaluation import answer_questions
+from cfhelpers import checks, widgets
+from cfhelpers.evaluation import answer_questions, coherence
 from cfhelpers.metrics import mean_and_interval
 from cfhelpers.tasks.encoding import encode_dialogue
 

@@ -32,7 +32,7 @@ from transformers import PrinterCallback, TrainingArguments
 
 import cfhelpers as cf
 from cfhelpers import checks, widgets
-from cfhelpers.generation import own_texts
+from cfhelpers.evaluation.generation import own_texts
 from cfhelpers.metrics import mean_and_interval
 from cfhelpers.models import load_model
 from cfhelpers.tasks.encoding import encode_task

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from cfhelpers.penalty import QuadraticPenalty
+from cfhelpers.methods.penalty import QuadraticPenalty
 from tests.benchmarks import measure, report
 from tests.benchmarks.workloads import WORKLOADS, Workload, known_name
 

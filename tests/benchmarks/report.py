@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from cfhelpers.summary import write_between
+from cfhelpers.course.summary import write_between
 from tests.benchmarks.measure import RESULTS
 
 README = Path(__file__).parents[2] / "README.md"

@@ -97,7 +97,7 @@ def workload_c() -> Workload:
 
 def workload_smollm2() -> Workload:
     """A real model, where its wheel is installed."""
-    from cfhelpers.models import load_model
+    from cfhelpers.models.loading import load_model
 
     model, generator = load_model("dialogpt", "laptop").model, torch.Generator().manual_seed(1)
     batches = []

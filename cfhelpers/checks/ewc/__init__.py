@@ -1,7 +1,0 @@
-"""Exercises of chapter 3: a batch of dialogue, the diagonal Fisher information, the penalty."""
-
-from cfhelpers.checks.ewc.batch import dialogue_batch
-from cfhelpers.checks.ewc.importance import fisher
-from cfhelpers.checks.ewc.spring import penalty
-
-__all__ = ["dialogue_batch", "fisher", "penalty"]

@@ -1,0 +1,117 @@
+"""Exercise 1.2: scoring the old head on the new encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cfhelpers.course.checks.exercise import Exercise, Mistake, Numbers, number
+from cfhelpers.course.checks.toys import Unharmed, require_evaluation_mode, toy_body, toy_classifier
+from cfhelpers.models.classifier import MultiTaskClassifier
+
+Batches = list[dict[str, Tensor]]
+
+_OLD = 1  # the old task's head is neither the first nor the last
+_WRONG_ROWS = (3, 11, 14, 15)  # of 16 examples in batches of 9, 5 and 2: the last batch is all wrong
+
+
+def _old_task() -> tuple[MultiTaskClassifier, Batches]:
+    """Return a classifier with three heads, and batches of the middle one's task of which it gets 12 of 16 right."""
+    generator = torch.Generator().manual_seed(18)
+    classifier = toy_classifier(2 * torch.randn(12, 6, generator=generator), {"first": 3, "old": 3, "new": 3})
+    batches, row = [], 0
+    for size in (9, 5, 2):
+        ids = torch.randint(1, 12, (size, 6), generator=generator)
+        mask = (torch.arange(6) < torch.randint(1, 6, (size, 1), generator=generator)).long()
+        batch = {"input_ids": ids * mask, "attention_mask": mask, "task_ids": torch.full((size,), _OLD)}
+        with torch.no_grad():
+            right = classifier.eval()(**batch).logits.argmax(-1)
+        wrong = torch.tensor([number in _WRONG_ROWS for number in range(row, row + size)])
+        batches.append({**batch, "labels": torch.where(wrong, (right + 1) % 3, right)})
+        row += size
+    toy_body(classifier).observed.clear()
+    return classifier.train(), batches
+
+
+def _examine_accuracy(answer: Callable[..., Any]) -> Numbers:
+    classifier, batches = _old_task()
+    unharmed = Unharmed(classifier)
+    share = answer(classifier, batches)
+    require_evaluation_mode(toy_body(classifier).observed)
+    unharmed.check()
+    return {"accuracy": number(share, "accuracy")}
+
+
+def accuracy(classifier: MultiTaskClassifier, batches: Iterable[dict[str, Tensor]]) -> float:
+    """Return the share of examples that their own task's head gets right."""
+    classifier.eval()
+    right, total = 0, 0
+    with torch.no_grad():
+        for batch in batches:
+            inputs = {name: batch[name].to(classifier.device) for name in ("input_ids", "attention_mask", "task_ids")}
+            predictions = classifier(**inputs).logits.argmax(-1)
+            right += int((predictions.cpu() == batch["labels"]).sum())
+            total += len(batch["labels"])
+    return right / total
+
+
+def _mean_over_batches(classifier: MultiTaskClassifier, batches: Batches) -> float:
+    return float(np.mean([accuracy(classifier, [batch]) for batch in batches]))
+
+
+def _accuracy_with(**changes: Callable[[Tensor], Tensor]) -> Callable[[Any, Batches], float]:
+    """Return an answer that changes entries of every batch."""
+    return lambda classifier, batches: accuracy(
+        classifier,
+        [{name: changes.get(name, lambda x: x)(value) for name, value in batch.items()} for batch in batches],
+    )
+
+
+old_task_accuracy = Exercise(
+    number="1.2",
+    reread="The old head on the new encoder",
+    verified="the old task's own head is used, padding and dropout play no part, and every example counts once",
+    reference=accuracy,
+    library=accuracy,
+    examine=_examine_accuracy,
+    mistakes=[
+        Mistake(
+            "the head of the newest task answered. Hand the batch's task_ids to the classifier: they choose the head.",
+            _accuracy_with(task_ids=lambda ids: torch.full_like(ids, 2)),
+        ),
+        Mistake(
+            "the head of the first task answered. Hand the batch's own task_ids to the classifier.",
+            _accuracy_with(task_ids=torch.zeros_like),
+        ),
+        Mistake(
+            "padding was read as text. Hand the batch's attention_mask to the classifier.",
+            _accuracy_with(attention_mask=torch.ones_like),
+        ),
+        Mistake(
+            "you averaged the accuracies of the batches, but the last batch is smaller. Count right answers and "
+            "examples "
+            "over all batches, and divide once.",
+            _mean_over_batches,
+        ),
+        Mistake(
+            "you divided by the number of batches times the size of the first. Count the examples of every batch.",
+            lambda c, b: accuracy(c, b) * sum(len(x["labels"]) for x in b) / (len(b) * len(b[0]["labels"])),
+        ),
+        Mistake(
+            "this is the number of right answers. Divide it by the number of examples.",
+            lambda c, b: 16 * accuracy(c, b),
+        ),
+        Mistake("this is the share of wrong answers.", lambda c, b: 1 - accuracy(c, b)),
+        Mistake("this is in percent; return a share between 0 and 1.", lambda c, b: 100 * accuracy(c, b)),
+        Mistake(
+            "only the first batch was scored: is the return statement inside the loop?",
+            lambda c, b: accuracy(c, b[:1]),
+        ),
+        Mistake("only the last batch was scored: add up over all batches.", lambda c, b: accuracy(c, b[-1:])),
+        Mistake("you divided by the number of batches, not of examples.", lambda c, b: 16 / 3 * accuracy(c, b)),
+    ],
+)

@@ -1,0 +1,226 @@
+"""Exercise 3.2: the diagonal Fisher information."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cfhelpers.course.checks.exercise import CheckFailed, Exercise, Mistake, Numbers, tensors
+from cfhelpers.course.checks.toys import ToyLanguageModel, Unharmed, require_evaluation_mode
+from cfhelpers.fisher import fisher_diagonal
+
+Batch = dict[str, Tensor]
+
+
+def _language_batches() -> list[Batch]:
+    """Return three batches of 3, 2 and 1 examples, padded, with questions that are not targets."""
+    generator = torch.Generator().manual_seed(5)
+    batches = []
+    for lengths in ((3, 6, 4), (5, 3), (6,)):
+        ids = torch.randint(1, 9, (len(lengths), max(lengths)), generator=generator)
+        mask = (torch.arange(max(lengths)) < torch.tensor(lengths).unsqueeze(1)).long()
+        labels = torch.where(mask == 1, ids, -100)
+        labels[:, :2] = -100
+        batches.append({"input_ids": torch.where(mask == 1, ids, 0), "attention_mask": mask, "labels": labels})
+    return batches
+
+
+def _examine_fisher(answer: Callable[..., Any]) -> Numbers:
+    model, batches = ToyLanguageModel().train(), _language_batches()
+    unharmed = Unharmed(model)
+    fisher = answer(model, batches)
+    require_evaluation_mode(model.observed)
+    unharmed.check()
+    numbers = tensors(fisher, "the Fisher")
+    for name, tensor in fisher.items():
+        if tensor.requires_grad:
+            raise CheckFailed(f"{name} still hangs on a graph. Use .grad or .detach(): importances are plain numbers.")
+        if tensor.dtype in (torch.float16, torch.bfloat16):
+            raise CheckFailed(
+                f"{name} is {tensor.dtype}: squares of small gradients vanish in it. Accumulate in float32."
+            )
+    if "head.weight" in numbers:
+        raise CheckFailed(
+            "head.weight is listed beside embedding.weight, but it is the same tensor: named_parameters() lists tied "
+            "weights once, state_dict() twice."
+        )
+    if "temperature" in numbers:
+        raise CheckFailed("temperature is listed, but it is frozen: leave out parameters whose requires_grad is False.")
+    negative = [name for name, array in numbers.items() if (array < 0).any()]
+    if negative:
+        raise CheckFailed(
+            f"{negative[0]} has negative entries, but a mean of squares cannot be negative. Square first."
+        )
+    return numbers
+
+
+def _examples(batches: Iterable[Batch]) -> Iterator[Batch]:
+    for batch in batches:
+        for row in range(len(batch["labels"])):
+            yield {name: tensor[row : row + 1] for name, tensor in batch.items()}
+
+
+def _summed(model: Any, batch: Batch, labels: Tensor | None = None, shift: int = 1) -> Tensor:
+    """Return the negative log-likelihood of a batch's targets in nats, summed."""
+    labels = batch["labels"] if labels is None else labels
+    logits = model(batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+    predicted = logits[:, : logits.shape[1] - shift].flatten(0, 1)
+    return nn.functional.cross_entropy(predicted, labels[:, shift:].flatten(), ignore_index=-100, reduction="sum")
+
+
+def _fisher_of(
+    losses: Callable[[Any, list[Batch]], Iterable[Tensor]],
+    *,
+    transform: Callable[[Tensor], Tensor] = torch.square,
+    divisor: Callable[[list[Batch]], float] = lambda batches: len(list(_examples(batches))),
+    accumulate: bool = False,
+) -> Callable[[Any, Iterable[Batch]], dict[str, Tensor]]:
+    """Return a Fisher estimate: the transformed gradients of ``losses``, summed and divided."""
+
+    def fisher(model: nn.Module, batches: Iterable[Batch]) -> dict[str, Tensor]:
+        model.eval()
+        device = next(model.parameters()).device
+        moved = [{name: tensor.to(device) for name, tensor in batch.items()} for batch in batches]
+        parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        total = {name: torch.zeros_like(p) for name, p in parameters.items()}
+        running = {name: torch.zeros_like(p) for name, p in parameters.items()}
+        for loss in losses(model, moved):
+            gradients = torch.autograd.grad(loss, list(parameters.values()))
+            for name, gradient in zip(parameters, gradients, strict=True):
+                running[name] = running[name] + gradient if accumulate else gradient
+                total[name] += transform(running[name])
+        return {name: tensor / divisor(moved) for name, tensor in total.items()}
+
+    return fisher
+
+
+def _per_example(model: Any, batches: list[Batch]) -> Iterable[Tensor]:
+    return (_summed(model, example) for example in _examples(batches))
+
+
+def _per_example_with(
+    labels: Callable[[Any, Batch], Tensor] | None = None, shift: int = 1
+) -> Callable[[Any, list[Batch]], Iterable[Tensor]]:
+    return lambda model, batches: (
+        _summed(model, example, None if labels is None else labels(model, example), shift)
+        for example in _examples(batches)
+    )
+
+
+def _own_guess(model: Any, example: Batch) -> Tensor:
+    """Return labels that are the model's own most probable tokens, where the data's are targets."""
+    with torch.no_grad():
+        guess = model(example["input_ids"], attention_mask=example["attention_mask"]).logits.argmax(-1)
+    guess = torch.cat([guess[:, :1], guess[:, :-1]], dim=1)
+    return torch.where(example["labels"] == -100, -100, guess)
+
+
+def _targets(batches: list[Batch]) -> float:
+    return float(sum((batch["labels"][:, 1:] != -100).sum() for batch in batches))
+
+
+_fisher = _fisher_of(_per_example)
+_SQUARE_EACH = "Square each example's gradient, then average over the examples."
+_SUM_TOKENS = "An example's log-likelihood is the sum over its targets: model(...).loss is their mean."
+
+fisher = Exercise(
+    number="3.2",
+    reread="The importance of a weight",
+    verified="each example's summed gradient is squared before averaging, without dropout, padding or question tokens",
+    reference=_fisher,
+    library=lambda model, batches: dict(fisher_diagonal(model, batches, progress=False)),
+    examine=_examine_fisher,
+    mistakes=[
+        Mistake(
+            f"you squared the gradient of the whole batch's mean loss. {_SQUARE_EACH}",
+            _fisher_of(lambda m, bs: (m(**b).loss for b in bs), divisor=len),
+        ),
+        Mistake(
+            f"you squared the gradient of the whole batch's mean loss. {_SQUARE_EACH}",
+            _fisher_of(lambda m, bs: (m(**b).loss for b in bs)),
+        ),
+        Mistake(
+            f"you squared the gradient of the whole batch's summed loss. {_SQUARE_EACH}",
+            _fisher_of(lambda m, bs: (_summed(m, b) for b in bs)),
+        ),
+        Mistake(
+            f"you squared the gradient of the whole batch's summed loss. {_SQUARE_EACH}",
+            _fisher_of(lambda m, bs: (_summed(m, b) for b in bs), divisor=len),
+        ),
+        Mistake(
+            f"you squared the gradient of the mean over each batch's examples. {_SQUARE_EACH}",
+            _fisher_of(lambda m, bs: (_summed(m, b) / len(b["labels"]) for b in bs), divisor=len),
+        ),
+        Mistake(
+            f"you added up the gradients of all batches and squared once. {_SQUARE_EACH}",
+            _fisher_of(lambda m, bs: [torch.stack([m(**b).loss for b in bs]).sum()]),
+        ),
+        Mistake(
+            f"you added up all gradients and squared once. {_SQUARE_EACH}",
+            _fisher_of(lambda m, bs: [torch.stack(list(_per_example(m, bs))).sum()]),
+        ),
+        Mistake(
+            f"you averaged all gradients and squared once. {_SQUARE_EACH}",
+            _fisher_of(lambda m, bs: [torch.stack(list(_per_example(m, bs))).mean()], divisor=lambda bs: 1),
+        ),
+        Mistake(
+            "gradients pile up from one example to the next. Call model.zero_grad() before every backward pass.",
+            _fisher_of(_per_example, accumulate=True),
+        ),
+        Mistake(
+            "gradients pile up from one example to the next, and each loss is a mean over tokens. Call "
+            f"model.zero_grad() before every backward pass. {_SUM_TOKENS}",
+            _fisher_of(lambda m, bs: (m(**e).loss for e in _examples(bs)), accumulate=True),
+        ),
+        Mistake(
+            f"the loss of each example was averaged over its tokens, so long answers count less. {_SUM_TOKENS}",
+            _fisher_of(lambda m, bs: (m(**e).loss for e in _examples(bs))),
+        ),
+        Mistake(
+            "the question and the padding are in the loss. Only positions whose label is not −100 count.",
+            _fisher_of(_per_example_with(labels=lambda m, e: e["input_ids"])),
+        ),
+        Mistake(
+            "the question is in the loss. Use the batch's labels, which are −100 there.",
+            _fisher_of(
+                _per_example_with(labels=lambda m, e: torch.where(e["attention_mask"] == 0, -100, e["input_ids"]))
+            ),
+        ),
+        Mistake(
+            "the logits were compared with the labels of the same positions. The logits at t speak of token t + 1.",
+            _fisher_of(_per_example_with(shift=0)),
+        ),
+        Mistake(
+            "the labels are the model's own most probable tokens. The empirical Fisher takes the labels of the data.",
+            _fisher_of(_per_example_with(labels=_own_guess)),
+        ),
+        Mistake(
+            "you divided by the number of batches. Divide by the number of examples.",
+            _fisher_of(_per_example, divisor=len),
+        ),
+        Mistake(
+            "you divided by the last index, which is one less than the number of examples.",
+            _fisher_of(_per_example, divisor=lambda bs: len(list(_examples(bs))) - 1),
+        ),
+        Mistake(
+            "you divided by the last batch's index. Divide by the number of examples.",
+            _fisher_of(_per_example, divisor=lambda bs: len(bs) - 1),
+        ),
+        Mistake(
+            "you divided by the number of target tokens. Divide by the number of examples.",
+            _fisher_of(_per_example, divisor=_targets),
+        ),
+        Mistake(
+            "this is a sum over examples. Divide it by their number.", _fisher_of(_per_example, divisor=lambda bs: 1)
+        ),
+        Mistake("the gradients were not squared.", _fisher_of(_per_example, transform=torch.abs)),
+        Mistake("the gradients were squared twice.", _fisher_of(_per_example, transform=lambda g: g**4)),
+        Mistake(
+            "the loss was squared, or its gradient multiplied by it. Square the gradient of the loss itself.",
+            _fisher_of(lambda m, bs: (loss.square() for loss in _per_example(m, bs))),
+        ),
+    ],
+)

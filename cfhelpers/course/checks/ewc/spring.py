@@ -1,0 +1,191 @@
+"""Exercise 3.3: the penalty."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cfhelpers.course.checks.exercise import CheckFailed, Exercise, Mistake, Numbers, number
+from cfhelpers.course.checks.toys import ToyLanguageModel, Unharmed
+from cfhelpers.methods.penalty import QuadraticPenalty
+
+_STRENGTH = 5.0
+
+
+def _toy_importance(model: nn.Module) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(9)
+    trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    return {name: 0.2 + torch.rand(p.shape, generator=generator) for name, p in trainable.items()}
+
+
+def _examine_penalty(answer: Callable[..., Any]) -> Numbers:
+    model = ToyLanguageModel()
+    importance = _toy_importance(model)
+    penalty = answer(model, dict(importance), _STRENGTH)
+    numbers = {"at the anchor: value": number(penalty.value(model), "value")}
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():  # as an optimizer does: in place
+        for parameter in model.parameters():
+            parameter += torch.randn(parameter.shape, generator=generator)
+    unharmed = Unharmed(model)
+    value = penalty.value(model)
+    numbers["after moving: value"] = number(value, "value")
+    if not isinstance(value, Tensor) or not value.requires_grad:
+        raise CheckFailed(
+            "the value is a plain number without a graph, so it cannot pull on the weights. Keep it a tensor: no "
+            ".item(), "
+            ".data or torch.no_grad() in value."
+        )
+    unharmed.check()
+    value.backward()
+    gradients = {name: p.grad for name, p in model.named_parameters() if name in importance}
+    numbers |= {f"{name}: gradient": _as_array(gradient, importance[name]) for name, gradient in gradients.items()}
+    model.zero_grad()
+    _require_error_for_unknown_names(answer, model, importance)
+    return numbers
+
+
+def _as_array(gradient: Tensor | None, like: Tensor) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return (torch.zeros_like(like) if gradient is None else gradient.detach()).double().numpy()
+
+
+def _require_error_for_unknown_names(
+    answer: Callable[..., Any], model: nn.Module, importance: dict[str, Tensor]
+) -> None:
+    """Raise CheckFailed if names that no parameter has go unnoticed: all, as a wrapper's prefix makes them, or one."""
+    stranger = {"module.embedding.weight": importance["embedding.weight"]}
+    for misfit in ({f"module.{name}": tensor for name, tensor in importance.items()}, {**importance, **stranger}):
+        try:
+            answer(model, misfit, _STRENGTH).value(model)
+        except NotImplementedError:
+            raise
+        except Exception:  # whichever error the answer raises for such names: that there is one is what is asked
+            continue
+        raise CheckFailed(
+            "an importance with a name that fits no parameter (“module.embedding.weight”) gives a penalty without a "
+            "word, and what has that name protects nothing. Go through the importance's names and let a missing one be "
+            "an error: no “if name in importance”."
+        )
+
+
+class _Penalty:
+    """The elastic penalty; subclasses make one mistake each."""
+
+    def __init__(self, model: nn.Module, importance: Mapping[str, Tensor], strength: float) -> None:
+        self.importance, self.strength = importance, strength
+        weights = dict(model.named_parameters())
+        self.anchor = {name: self.remember(weights[name]) for name in importance}
+
+    def remember(self, weight: Tensor) -> Tensor:
+        return weight.detach().clone()
+
+    def value(self, model: nn.Module) -> Tensor:
+        weights = dict(model.named_parameters())
+        terms = [self.term(self.importance[name], weights[name] - self.anchor[name]) for name in self.importance]
+        return self.combine(terms)
+
+    def term(self, importance: Tensor, distance: Tensor) -> Tensor:
+        return (importance * distance.square()).sum()
+
+    def combine(self, terms: list[Tensor]) -> Tensor:
+        return self.strength / 2 * torch.stack(terms).sum()
+
+
+class _LibraryPenalty(QuadraticPenalty):
+    """The library's penalty under the exercise's signature."""
+
+    def __init__(self, model: nn.Module, importance: Mapping[str, Tensor], strength: float) -> None:
+        super().__init__(importance, model, strength)
+
+
+def _penalty_with(**methods: Callable[..., Any]) -> type[_Penalty]:
+    return cast("type[_Penalty]", type("Imitation", (_Penalty,), methods))
+
+
+def _half(self: _Penalty, terms: list[Tensor]) -> Tensor:
+    return torch.stack(terms).sum() / 2
+
+
+penalty = Exercise(
+    number="3.3",
+    reread="A spring on every weight",
+    verified="value and gradient are right, the anchor is a copy that stays, and names that do not fit are an error",
+    reference=_Penalty,
+    library=_LibraryPenalty,
+    examine=_examine_penalty,
+    mistakes=[
+        Mistake(
+            "the anchor moves along with the model, so the penalty is always zero. Store copies: "
+            "parameter.detach().clone(). "
+            "A detached tensor alone still shares the parameter's memory.",
+            _penalty_with(remember=lambda self, weight: weight.detach()),
+        ),
+        Mistake(
+            "the value is right but its gradient is zero: clone() alone keeps the anchor on the graph, so "
+            "gradients flow "
+            "through it too and cancel. Store parameter.detach().clone().",
+            _penalty_with(remember=lambda self, weight: weight.clone()),
+        ),
+        Mistake(
+            "the factor ½ is missing: everything is twice as strong as λ says.",
+            _penalty_with(combine=lambda self, terms: self.strength * torch.stack(terms).sum()),
+        ),
+        Mistake("the strength λ is missing.", _penalty_with(combine=_half)),
+        Mistake(
+            "the strength λ and the factor ½ are missing.",
+            _penalty_with(combine=lambda self, terms: torch.stack(terms).sum()),
+        ),
+        Mistake(
+            "the sign is wrong: this rewards moving away from the anchor.",
+            _penalty_with(combine=lambda self, terms: -self.strength / 2 * torch.stack(terms).sum()),
+        ),
+        Mistake(
+            "the importance is missing: this pulls every weight alike, which is plain L2.",
+            _penalty_with(term=lambda self, importance, distance: distance.square().sum()),
+        ),
+        Mistake(
+            "the importance is squared too. Only the distance is squared.",
+            _penalty_with(term=lambda self, importance, distance: (importance * distance).square().sum()),
+        ),
+        Mistake(
+            "the square root of the importance was taken, but it is a mean of squares already.",
+            _penalty_with(term=lambda self, importance, distance: (importance.sqrt() * distance.square()).sum()),
+        ),
+        Mistake(
+            "this divides by the importance, so that important weights are the freest.",
+            _penalty_with(term=lambda self, importance, distance: (distance.square() / importance).sum()),
+        ),
+        Mistake(
+            "the distance is not squared.",
+            _penalty_with(term=lambda self, importance, distance: (importance * distance.abs()).sum()),
+        ),
+        Mistake(
+            "the distance is not squared, so that moving one way is rewarded.",
+            _penalty_with(term=lambda self, importance, distance: (importance * distance).sum()),
+        ),
+        Mistake(
+            "each tensor's mean was taken, so that large matrices count less. The penalty is a sum over all weights.",
+            _penalty_with(term=lambda self, importance, distance: (importance * distance.square()).mean()),
+        ),
+        Mistake(
+            "importance and distance were summed before they were multiplied. Multiply weight by weight, then sum.",
+            _penalty_with(term=lambda self, importance, distance: importance.sum() * distance.square().sum()),
+        ),
+        Mistake(
+            "the penalty was averaged over the tensors. It is a sum over all weights.",
+            _penalty_with(combine=lambda self, terms: self.strength / 2 * torch.stack(terms).mean()),
+        ),
+        Mistake(
+            "only the last tensor counts: add up over all of them.",
+            _penalty_with(combine=lambda self, terms: self.strength / 2 * terms[-1]),
+        ),
+        Mistake(
+            "the weights themselves are penalised, not their distance to the anchor: this is weight decay.",
+            _penalty_with(remember=lambda self, weight: torch.zeros_like(weight).detach()),
+        ),
+    ],
+)

@@ -1,0 +1,227 @@
+"""Exercise 2.2: the diagonal of a classifier's Fisher information, with the expectation over all classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cfhelpers.course.checks.exercise import CheckFailed, Exercise, Mistake, Numbers, tensors
+from cfhelpers.course.checks.toys import Observations, Unharmed, require_evaluation_mode
+from cfhelpers.fisher import fisher_diagonal
+
+N, D, C = 5, 3, 4
+Squares = Callable[[list[Tensor], Tensor, list[nn.Parameter]], list[Tensor]]
+
+
+class ToyNetwork(nn.Module):
+    """Two layers with dropout between them: inputs ``[N, D]`` to logits ``[N, C]``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(11)
+        self.first, self.second, self.dropout = nn.Linear(D, 3), nn.Linear(3, C), nn.Dropout(0.5)
+        for parameter in self.parameters():
+            nn.init.normal_(parameter, generator=generator)
+        self.observed = Observations()
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return logits ``[N, C]``."""
+        self.observed.append({"training": self.training})
+        return self.second(self.dropout(torch.tanh(self.first(inputs))))
+
+
+def _inputs() -> Tensor:
+    return torch.randn(N, D, generator=torch.Generator().manual_seed(12))
+
+
+def _examine(answer: Callable[..., Any]) -> Numbers:
+    numbers = _numbers(answer)
+    torch.manual_seed(1)  # the first run began with another seed
+    again = _numbers(answer)
+    if any(name in again and not np.array_equal(numbers[name], again[name], equal_nan=True) for name in numbers):
+        raise CheckFailed(
+            "the numbers differ from one run to the next. Drawing labels from the model estimates the Fisher (the "
+            "variant “sample”); exact goes through every class and weights it with its probability."
+        )
+    if numbers and max(float(np.abs(array).max()) for array in numbers.values()) < 1e-9:
+        raise CheckFailed(
+            "your Fisher is zero everywhere, but for rounding. Was the expected gradient squared? The expectation of "
+            "∂ log p is zero whatever the weights do: square each class's gradient, then take the expectation."
+        )
+    return numbers
+
+
+def _numbers(answer: Callable[..., Any]) -> Numbers:
+    model = ToyNetwork().train()
+    unharmed = Unharmed(model)
+    fisher = answer(model, _inputs())
+    require_evaluation_mode(model.observed)
+    unharmed.check()
+    numbers = tensors(fisher, "the Fisher")
+    for name, tensor in fisher.items():
+        if tensor.requires_grad:
+            raise CheckFailed(
+                f"{name} still hangs on a graph: detach the probabilities. Importances are plain numbers."
+            )
+        if tensor.dtype in (torch.float16, torch.bfloat16):
+            raise CheckFailed(
+                f"{name} is {tensor.dtype}: squares of small gradients vanish in it. Accumulate in float32."
+            )
+    negative = [name for name, array in numbers.items() if (array < 0).any()]
+    if negative:
+        raise CheckFailed(
+            f"{negative[0]} has negative entries, but a mean of squares cannot be negative. Square first."
+        )
+    return numbers
+
+
+def _fisher_of(squares: Squares, *, divisor: int = N) -> Callable[[nn.Module, Tensor], dict[str, Tensor]]:
+    """Return an estimate that adds up what ``squares`` makes of one example, and divides."""
+
+    def fisher(model: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
+        model.eval()
+        parameters = dict(model.named_parameters())
+        total = [torch.zeros_like(parameter) for parameter in parameters.values()]
+        for row in inputs.split(1):
+            log_p = model(row).log_softmax(-1)[0]
+            found = squares(list(log_p), log_p.detach().exp(), list(parameters.values()))
+            total = [one + other for one, other in zip(total, found, strict=True)]
+        return {name: each / divisor for name, each in zip(parameters, total, strict=True)}
+
+    return fisher
+
+
+def _gradients(value: Tensor, parameters: list[nn.Parameter]) -> list[Tensor]:
+    return list(torch.autograd.grad(value, parameters, retain_graph=True))
+
+
+def _over_classes(combine: Callable[[Tensor, Tensor], Tensor], *, of_probability: bool = False) -> Squares:
+    """Return what combines the classes' gradients ``[C, …]`` with their probabilities ``[C, 1…]``."""
+
+    def squares(log_p: list[Tensor], p: Tensor, parameters: list[nn.Parameter]) -> list[Tensor]:
+        values = [each.exp() for each in log_p] if of_probability else log_p
+        by_class = [_gradients(value, parameters) for value in values]
+        stacked = [torch.stack(each) for each in zip(*by_class, strict=True)]
+        return [combine(g, p.reshape(-1, *[1] * (g.dim() - 1))) for g in stacked]
+
+    return squares
+
+
+def _of_entropy(log_p: list[Tensor], p: Tensor, parameters: list[nn.Parameter]) -> list[Tensor]:
+    together = torch.stack(log_p)
+    return [each.square() for each in _gradients((together.exp() * together).sum(), parameters)]
+
+
+def _of_the_batch(model: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
+    model.eval()
+    parameters = dict(model.named_parameters())
+    log_p = model(inputs).log_softmax(-1)
+    p = log_p.detach().exp().mean(0)
+    total = [torch.zeros_like(parameter) for parameter in parameters.values()]
+    for label in range(C):
+        found = _gradients(log_p[:, label].mean(), list(parameters.values()))
+        total = [one + p[label] * other.square() for one, other in zip(total, found, strict=True)]
+    return dict(zip(parameters, total, strict=True))
+
+
+def _of_a_square_matrix(reduce: Callable[[Tensor], Tensor]) -> Callable[[nn.Module, Tensor], dict[str, Tensor]]:
+    """Return an estimate from log_p[:, labels], which is ``[N, N]``; ``reduce`` makes it values to differentiate."""
+
+    def fisher(model: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
+        model.eval()
+        parameters = dict(model.named_parameters())
+        log_p = model(inputs).log_softmax(-1)
+        values = reduce(log_p[:, log_p.argmax(-1)]).reshape(-1)
+        by_value = [_gradients(value, list(parameters.values())) for value in values]
+        squares = [torch.stack(each).square().mean(0) for each in zip(*by_value, strict=True)]
+        return dict(zip(parameters, squares, strict=True))
+
+    return fisher
+
+
+class _AsHuggingFace(nn.Module):
+    """Gives the exercise's model the form that the library takes, with its own parameter names."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.model(features)
+
+
+def _library(model: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
+    model.eval()
+    batch = {"features": inputs, "labels": torch.zeros(len(inputs), dtype=torch.long)}  # the exact variant asks none
+    found = fisher_diagonal(_AsHuggingFace(model), [batch], variant="exact", progress=False)
+    return {name.removeprefix("model."): each for name, each in found.items()}
+
+
+exact_fisher = Exercise(
+    number="2.2",
+    reread="Four ways to say y",
+    verified="every class counts with its probability, each gradient is squared by itself, and nothing is left behind",
+    reference=_fisher_of(_over_classes(lambda g, p: (p * g.square()).sum(0))),
+    library=_library,
+    examine=_examine,
+    mistakes=[
+        Mistake(
+            "the gradients were multiplied by the probability and then squared. The probability is a weight of the "
+            "square: p · g², not (p · g)².",
+            _fisher_of(_over_classes(lambda g, p: (p * g).square().sum(0))),
+        ),
+        Mistake(
+            "every class counts alike. Multiply each class's square by the probability that the model gives it.",
+            _fisher_of(_over_classes(lambda g, p: g.square().sum(0))),
+        ),
+        Mistake(
+            "every class counts alike (a plain mean). Multiply each class's square by its probability and add up.",
+            _fisher_of(_over_classes(lambda g, p: g.square().mean(0))),
+        ),
+        Mistake(
+            "the classes were averaged after weighting them: the probabilities sum to 1 already.",
+            _fisher_of(_over_classes(lambda g, p: (p * g.square()).mean(0))),
+        ),
+        Mistake(
+            "only the most probable class was used. That is neither the Fisher nor the empirical one: all classes "
+            "count, each with its probability.",
+            _fisher_of(_over_classes(lambda g, p: g[int(p.argmax())].square())),
+        ),
+        Mistake(
+            "you differentiated the probability, not its logarithm. Use log_softmax.",
+            _fisher_of(_over_classes(lambda g, p: (p * g.square()).sum(0), of_probability=True)),
+        ),
+        Mistake(
+            "you differentiated the entropy: the probabilities are weights here, detach them.",
+            _fisher_of(_of_entropy),
+        ),
+        Mistake(
+            "you squared the gradient of the whole batch: go through its rows, square, then average.",
+            _of_the_batch,
+        ),
+        *(
+            Mistake(
+                "log_p[:, labels] sets every example against every other's label, N × N numbers: each example has its "
+                "own row. And all classes count, not only the most probable one.",
+                _of_a_square_matrix(reduce),
+            )
+            for reduce in (lambda square: square.sum(1), lambda square: square.mean(1), torch.sum, torch.mean)
+        ),
+        Mistake(
+            "the sum over the examples was not divided by their number.",
+            _fisher_of(_over_classes(lambda g, p: (p * g.square()).sum(0)), divisor=1),
+        ),
+        Mistake(
+            "this divides by the number of examples minus one.",
+            _fisher_of(_over_classes(lambda g, p: (p * g.square()).sum(0)), divisor=N - 1),
+        ),
+        Mistake(
+            "the gradients were not squared, only their absolute values taken.",
+            _fisher_of(_over_classes(lambda g, p: (p * g.abs()).sum(0))),
+        ),
+    ],
+)

@@ -1,0 +1,137 @@
+"""Exercise 2.1: where elastic weight consolidation comes to rest between two tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cfhelpers.course.checks.exercise import CheckFailed, Exercise, Mistake, Numbers, tensors
+
+_NAMES = ("old", "importance", "new", "curvature", "strength")
+_INPUTS: dict[str, tuple[Tensor, Tensor, Tensor, Tensor, float]] = {
+    "no correlation": (
+        torch.tensor([1.0, -0.5]),
+        torch.tensor([2.0, 0.25]),
+        torch.tensor([-1.0, 1.5]),
+        torch.tensor([[0.5, 0.0], [0.0, 3.0]]),
+        0.7,
+    ),
+    "correlated inputs": (
+        torch.tensor([0.4, 2.0]),
+        torch.tensor([0.3, 1.7]),
+        torch.tensor([2.2, -1.3]),
+        torch.tensor([[1.5, 0.8], [0.8, 0.9]]),
+        3.0,
+    ),
+}
+
+
+def _examine(answer: Callable[..., Any]) -> Numbers:
+    found: Numbers = {}
+    for name, inputs in _INPUTS.items():
+        copies = [each.clone() if isinstance(each, Tensor) else each for each in inputs]
+        solution = answer(*copies)
+        if solution is None:
+            raise CheckFailed("the solution is None: the answer has to end with a return statement.")
+        for what, given, copied in zip(_NAMES, inputs, copies, strict=True):
+            if isinstance(given, Tensor) and not torch.equal(given, torch.as_tensor(copied)):
+                raise CheckFailed(
+                    f"your code changed {what} itself, so what comes after computes with other numbers: += and -= do. "
+                    "Write a = a + b."
+                )
+        found |= tensors({name: solution}, "the solution")
+    return found
+
+
+def _solution(
+    *,
+    left: Callable[[Tensor, Tensor, float], Tensor] = lambda curvature, importance, strength: (
+        curvature + strength * torch.diag(importance)
+    ),
+    right: Callable[
+        [Tensor, Tensor, Tensor, Tensor, float], Tensor
+    ] = lambda old, importance, new, curvature, strength: curvature @ new + strength * importance * old,
+) -> Callable[[Tensor, Tensor, Tensor, Tensor, float], Tensor]:
+    """Return an answer that solves ``left · weights = right``."""
+
+    def rest(old: Tensor, importance: Tensor, new: Tensor, curvature: Tensor, strength: float) -> Tensor:
+        return torch.linalg.solve(
+            left(curvature, importance, strength), right(old, importance, new, curvature, strength)
+        )
+
+    return rest
+
+
+_reference = _solution()
+
+rest = Exercise(
+    number="2.1",
+    reread="Two tasks pull, a spring holds",
+    verified="the gradient of the new loss and the spring's pull cancel there, with correlated inputs too",
+    reference=_reference,
+    library=_reference,
+    examine=_examine,
+    mistakes=[
+        Mistake(
+            "the two optima are exchanged: the spring holds the old one, the curvature belongs to the new one.",
+            lambda old, importance, new, curvature, strength: _reference(new, importance, old, curvature, strength),
+        ),
+        Mistake(
+            "only the diagonal of the curvature was used. The spring is diagonal, the new task's loss is not: "
+            "solve the 2 × 2 system with torch.linalg.solve.",
+            lambda old, importance, new, curvature, strength: _reference(
+                old, importance, new, torch.diag(torch.diag(curvature)), strength
+            ),
+        ),
+        Mistake(
+            "the spring is half as strong as it should be: the ½ of the penalty goes away when it is differentiated, "
+            "as does the ½ of the loss.",
+            lambda old, importance, new, curvature, strength: _reference(old, importance, new, curvature, strength / 2),
+        ),
+        Mistake(
+            "the spring is twice as strong as it should be: its penalty has a factor ½, so its pull is λ F (θ − θ*).",
+            lambda old, importance, new, curvature, strength: _reference(old, importance, new, curvature, 2 * strength),
+        ),
+        Mistake(
+            "the strength λ is missing.",
+            lambda old, importance, new, curvature, strength: _reference(old, importance, new, curvature, 1.0),
+        ),
+        Mistake(
+            "the importance is missing: this is where plain L2 comes to rest.",
+            lambda old, importance, new, curvature, strength: _reference(
+                old, torch.ones_like(importance), new, curvature, strength
+            ),
+        ),
+        Mistake(
+            "the importance is squared. It is a mean of squares already.",
+            lambda old, importance, new, curvature, strength: _reference(
+                old, importance.square(), new, curvature, strength
+            ),
+        ),
+        Mistake(
+            "the new task's curvature is missing: its loss is not equally steep in all directions.",
+            lambda old, importance, new, curvature, strength: _reference(old, importance, new, torch.eye(2), strength),
+        ),
+        Mistake(
+            "the curvature is missing on the right-hand side: the new task pulls with curvature @ new.",
+            _solution(right=lambda old, importance, new, curvature, strength: new + strength * importance * old),
+        ),
+        Mistake(
+            "the importance is missing on the right-hand side: the spring pulls with λ · importance · old.",
+            _solution(right=lambda old, importance, new, curvature, strength: curvature @ new + strength * old),
+        ),
+        Mistake(
+            "the importance was added to every row of the curvature: put it on the diagonal with torch.diag.",
+            _solution(left=lambda curvature, importance, strength: curvature + strength * importance),
+        ),
+        Mistake(
+            "the curvature was inverted entry by entry. A matrix equation needs torch.linalg.solve.",
+            lambda old, importance, new, curvature, strength: (
+                (curvature @ new + strength * importance * old) / (curvature + strength * torch.diag(importance)).sum(1)
+            ),
+        ),
+    ],
+)

@@ -1,0 +1,95 @@
+"""Exercise 2.3: the strength that means the same with an importance of another scale."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cfhelpers.course.checks.exercise import Exercise, Mistake, Numbers, number
+
+Named = Mapping[str, Tensor]
+
+
+def _importances() -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return two importances whose tensors differ in size, scale and spread."""
+    generator = torch.Generator().manual_seed(7)
+    shapes = {"embedding": (40, 3), "bias": (2,), "head": (3, 5)}
+    one = {name: torch.rand(shape, generator=generator) * 10.0**-i for i, (name, shape) in enumerate(shapes.items())}
+    other = {name: torch.rand(shape, generator=generator) ** 4 * 0.02 for name, shape in shapes.items()}
+    return one, other
+
+
+def _examine(answer: Callable[..., Any]) -> Numbers:
+    one, other = _importances()
+    return {
+        "the strength": number(answer(50.0, one, other), "the strength"),
+        "the strength the other way": number(answer(8.0, other, one), "the strength"),
+    }
+
+
+def _matched(size: Callable[[Named], float]) -> Callable[[float, Named, Named], float]:
+    return lambda strength, importance, other: strength * size(importance) / size(other)
+
+
+def _flat(importance: Named) -> Tensor:
+    return torch.cat([each.flatten().double() for each in importance.values()])
+
+
+_reference = _matched(lambda importance: float(_flat(importance).mean()))
+
+matched_strength = Exercise(
+    number="2.3",
+    reread="A strength has a scale",
+    verified="λ times the mean importance is the same for both, whichever is the larger",
+    reference=_reference,
+    library=_reference,
+    examine=_examine,
+    mistakes=[
+        Mistake(
+            "the ratio is upside down: a smaller importance needs a larger λ.",
+            lambda strength, importance, other: _reference(strength, other, importance),
+        ),
+        Mistake(
+            "the strength itself is missing: this is only the ratio of the two scales.",
+            lambda strength, importance, other: _reference(1.0, importance, other),
+        ),
+        Mistake(
+            "each tensor's mean counts alike here, the bias as much as the embedding. Take the mean over all entries.",
+            _matched(
+                lambda importance: float(torch.stack([each.double().mean() for each in importance.values()]).mean())
+            ),
+        ),
+        Mistake(
+            "the largest entries are compared. One outlier then decides; take the mean over all entries.",
+            _matched(lambda importance: float(_flat(importance).max())),
+        ),
+        Mistake(
+            "the medians are compared. Most entries hardly count in the penalty, which is a sum: take the mean.",
+            _matched(lambda importance: float(_flat(importance).median())),
+        ),
+        Mistake(
+            "square roots are compared, but the penalty is linear in the importance.",
+            _matched(lambda importance: float(_flat(importance).mean().sqrt())),
+        ),
+        Mistake(
+            "the means of the square roots are compared, but the penalty is linear in the importance.",
+            _matched(lambda importance: float(_flat(importance).sqrt().mean())),
+        ),
+        Mistake(
+            "Euclidean norms are compared, which the few largest entries decide. Take the mean over all entries.",
+            _matched(lambda importance: float(torch.linalg.vector_norm(_flat(importance)))),
+        ),
+        Mistake(
+            "only the first tensor was looked at. Take the mean over all entries of all tensors.",
+            _matched(lambda importance: float(next(iter(importance.values())).double().mean())),
+        ),
+        Mistake(
+            "only the last tensor was looked at. Take the mean over all entries of all tensors.",
+            _matched(lambda importance: float(list(importance.values())[-1].double().mean())),
+        ),
+        Mistake("the strength is squared.", lambda s, importance, other: _reference(s * s, importance, other)),
+    ],
+)

@@ -1,0 +1,177 @@
+"""Exercise 4.4: one penalty per optimizer step, however many micro-batches it has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from cfhelpers.course.checks.exercise import CheckFailed, Exercise, Mistake, Numbers
+from cfhelpers.course.checks.toys import ToyLanguageModel
+from cfhelpers.methods.penalty import QuadraticPenalty
+
+Batch = dict[str, Tensor]
+
+_MICRO_BATCHES, _SEQUENCES, _TOKENS = 3, 2, 6
+
+
+def _setting() -> tuple[nn.Module, list[Batch], QuadraticPenalty]:
+    """A model that has moved away from its anchor and still has the last step's gradients; equally long texts."""
+    generator = torch.Generator().manual_seed(31)
+    model = ToyLanguageModel().eval()
+    trainable = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    importance = {name: 0.2 + torch.rand(each.shape, generator=generator) for name, each in trainable.items()}
+    penalty = QuadraticPenalty(importance, model, 0.3)
+    with torch.no_grad():
+        for parameter in trainable.values():
+            parameter += torch.randn(parameter.shape, generator=generator) / 2
+    for parameter in trainable.values():
+        parameter.grad = torch.randn(parameter.shape, generator=generator)
+    texts = [torch.randint(9, (_SEQUENCES, _TOKENS), generator=generator) for _ in range(_MICRO_BATCHES)]
+    return model, [{"input_ids": ids, "labels": ids} for ids in texts], penalty
+
+
+def _examine(answer: Callable[..., Any]) -> Numbers:
+    model, batches, penalty = _setting()
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    answer(model, list(batches), penalty)
+    gradients = {}
+    for name, parameter in model.named_parameters():
+        if not torch.equal(parameter.detach(), before[name]):
+            raise CheckFailed(f"your code changed {name}. Only fill .grad here; the optimizer takes the step.")
+        if parameter.requires_grad != (name in penalty.importance):
+            raise CheckFailed(f"your code changed requires_grad of {name}.")
+        if parameter.requires_grad:
+            if parameter.grad is None:
+                raise CheckFailed(
+                    f"{name} has no gradient. Leave the sum in .grad: call backward(), and zero_grad() only before "
+                    "the first micro-batch."
+                )
+            gradients[f"{name}: gradient"] = parameter.grad.double().numpy()
+    return gradients
+
+
+def _reference(model: nn.Module, micro_batches: list[Batch], penalty: QuadraticPenalty) -> None:
+    model.zero_grad()
+    for batch in micro_batches:
+        (model(**batch).loss / len(micro_batches)).backward()
+    penalty.value(model).backward()
+
+
+def _library(model: nn.Module, micro_batches: list[Batch], penalty: QuadraticPenalty) -> None:
+    model.zero_grad()
+    for batch in micro_batches:
+        (model(**batch).loss / len(micro_batches)).backward()
+    penalty.add_gradient_(model)
+
+
+def _mixed(
+    loss: Callable[[int, int], float] | float, penalty: float, *, stale: bool = False
+) -> Callable[[nn.Module, list[Batch], QuadraticPenalty], None]:
+    """Weigh each micro-batch's loss, by its number and how many there are, and the penalty in other ways.
+
+    Args:
+        loss: Weight of the loss of micro-batch i of k.
+        penalty: Weight of the penalty.
+        stale: Keep what the step before left behind.
+    """
+    weight = cast("Callable[[int, int], float]", loss if callable(loss) else lambda i, k: loss)
+
+    def answer(model: nn.Module, micro_batches: list[Batch], spring: QuadraticPenalty) -> None:
+        if not stale:
+            model.zero_grad()
+        for i, batch in enumerate(micro_batches):
+            (weight(i, len(micro_batches)) * model(**batch).loss).backward()
+        (penalty * spring.value(model)).backward()
+
+    return answer
+
+
+def _mean(i: int, k: int) -> float:
+    return 1 / k
+
+
+def _last(i: int, k: int) -> float:
+    return float(i == k - 1)
+
+
+_EVERY = "the penalty is added once per micro-batch, so it pulls as many times too hard as there are micro-batches"
+_ZEROED = "zero_grad() inside the loop throws away the gradients of all micro-batches but the last"
+
+gradient_of_step = Exercise(
+    number="4.4",
+    reread="One penalty per step",
+    verified="losses are averaged over the micro-batches, the penalty is added once, and nothing old is left in .grad",
+    reference=_reference,
+    library=_library,
+    examine=_examine,
+    mistakes=[
+        Mistake(f"{_EVERY}. Add it once, after the loop.", _mixed(_mean, _MICRO_BATCHES)),
+        Mistake(
+            "your code left every .grad as it was. Call backward() on the losses and on the penalty.",
+            _mixed(0.0, 0.0, stale=True),
+        ),
+        Mistake(
+            f"{_EVERY}; and the losses are added up, not averaged. Divide each loss by the number of micro-batches, "
+            "and add the penalty once.",
+            _mixed(1.0, _MICRO_BATCHES),
+        ),
+        Mistake(
+            "the losses are added up, not averaged, so the penalty is too weak beside them: λ would mean something "
+            "else for each number of micro-batches. Divide each loss by their number.",
+            _mixed(1.0, 1.0),
+        ),
+        Mistake(
+            "the penalty is divided by the number of micro-batches but added only once. Only the losses are averaged.",
+            _mixed(_mean, 1 / _MICRO_BATCHES),
+        ),
+        Mistake(
+            "the penalty is missing. Is there a zero_grad() after it, or no backward()?",
+            _mixed(_mean, 0.0),
+        ),
+        Mistake(
+            "the penalty is missing, and the losses are added up, not averaged.",
+            _mixed(1.0, 0.0),
+        ),
+        Mistake("the penalty has the wrong sign: it pushes away from the anchor.", _mixed(_mean, -1.0)),
+        Mistake(
+            "the penalty is multiplied by its strength λ again. penalty.value(model) contains it already.",
+            _mixed(_mean, 0.3),
+        ),
+        Mistake("the penalty is halved again. penalty.value(model) contains the ½ already.", _mixed(_mean, 0.5)),
+        Mistake(
+            "the step before is still in there: gradients add up until zero_grad(). Call it once, at the beginning.",
+            _mixed(_mean, 1.0, stale=True),
+        ),
+        Mistake(
+            f"the step before is still in there, for want of zero_grad() at the beginning; and {_EVERY}.",
+            _mixed(_mean, _MICRO_BATCHES, stale=True),
+        ),
+        Mistake(
+            f"{_ZEROED}. Call it once, before the loop.",
+            _mixed(lambda i, k: _last(i, k) / k, 1.0),
+        ),
+        Mistake(
+            f"{_ZEROED}, and that one is not divided by their number either. Call it once, before the loop.",
+            _mixed(_last, 1.0),
+        ),
+        Mistake(
+            f"{_ZEROED}, and the last penalty is divided by their number. Call it once, before the loop.",
+            _mixed(lambda i, k: _last(i, k) / k, 1 / _MICRO_BATCHES),
+        ),
+        Mistake(
+            "only the first micro-batch counts. Is there a return inside the loop?",
+            _mixed(lambda i, k: float(i == 0) / k, 1.0),
+        ),
+        Mistake(
+            "only the penalty is left: zero_grad() after the loop threw the losses' gradients away.", _mixed(0.0, 1.0)
+        ),
+        Mistake(
+            "the losses are divided by the number of texts. A loss is a mean already; divide by the number of "
+            "micro-batches.",
+            _mixed(1 / (_MICRO_BATCHES * _SEQUENCES), 1.0),
+        ),
+    ],
+)

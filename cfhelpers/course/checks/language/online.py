@@ -1,0 +1,157 @@
+"""Exercise 4.3: the running importance of online EWC."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cfhelpers.course.checks.exercise import CheckFailed, Exercise, Mistake, Numbers, tensors
+from cfhelpers.fisher import Importance
+
+Fisher = dict[str, Tensor]
+
+
+def _cases() -> dict[str, tuple[list[Fisher], float]]:
+    """Three tasks that share all weights, and two with a head of their own each."""
+    generator = torch.Generator().manual_seed(21)
+
+    def drawn(*names: str) -> Fisher:
+        return {name: torch.rand(2, 3, generator=generator) + 0.1 for name in names}
+
+    return {
+        "three tasks": ([drawn("body") for _ in range(3)], 0.7),
+        "a head of its own": ([drawn("body", "head one"), drawn("body", "head two")], 0.4),
+    }
+
+
+def _examine(answer: Callable[..., Any]) -> Numbers:
+    numbers: Numbers = {}
+    for case, (fishers, decay) in _cases().items():
+        given = [dict(fisher) for fisher in fishers]
+        before = [{name: tensor.clone() for name, tensor in fisher.items()} for fisher in fishers]
+        found = tensors(answer(given, decay), "the importance")
+        if any(given[i].keys() != before[i].keys() for i in range(len(before))) or any(
+            not torch.equal(given[i][name], before[i][name]) for i in range(len(before)) for name in before[i]
+        ):
+            raise CheckFailed(
+                "your code changed the Fishers it was given: total[name] += … writes into the first task's tensors. "
+                "Make a new tensor: total[name] = decay * total[name] + …"
+            )
+        numbers |= {f"{case}: {name}": array for name, array in found.items()}
+    return numbers
+
+
+def _weighted(weight: Callable[[int, int, float], float]) -> Callable[[list[Fisher], float], Fisher]:
+    """Return Σ weight(t, T, γ) F_t, every name with the tasks that have it."""
+
+    def answer(fishers: list[Fisher], decay: float) -> Fisher:
+        total: Fisher = {}
+        for task, fisher in enumerate(fishers):
+            for name, tensor in fisher.items():
+                total[name] = total.get(name, 0.0) + weight(task, len(fishers), decay) * tensor
+        return total
+
+    return answer
+
+
+def _library(fishers: list[Fisher], decay: float) -> Fisher:
+    total = Importance(fishers[0], n_examples=1, variant="sample")
+    for fisher in fishers[1:]:
+        absent = {name: torch.zeros_like(tensor) for name, tensor in total.items() if name not in fisher}
+        total = total.accumulate(Importance({**fisher, **absent}, n_examples=1, variant="sample"), decay)
+    return dict(total)
+
+
+def _undecayed_where_absent(fishers: list[Fisher], decay: float) -> Fisher:
+    total: Fisher = {}
+    for fisher in fishers:
+        total |= {name: decay * total[name] + tensor if name in total else tensor for name, tensor in fisher.items()}
+    return total
+
+
+def _joined(join: Callable[[Tensor, Tensor, float], Tensor]) -> Callable[[list[Fisher], float], Fisher]:
+    """Return an answer that joins old and new tensors some other way."""
+
+    def answer(fishers: list[Fisher], decay: float) -> Fisher:
+        total: Fisher = {}
+        for fisher in fishers:
+            total = {name: decay * tensor for name, tensor in total.items() if name not in fisher} | {
+                name: join(total[name], tensor, decay) if name in total else tensor for name, tensor in fisher.items()
+            }
+        return total
+
+    return answer
+
+
+_right = _weighted(lambda t, T, decay: decay ** (T - 1 - t))
+
+online_importance = Exercise(
+    number="4.3",
+    reread="Three domains: one spring or one for each?",
+    verified="the old sum is decayed before each new Fisher is added, also where a task has no such weight",
+    reference=_right,
+    library=_library,
+    examine=_examine,
+    mistakes=[
+        Mistake("nothing is decayed. Multiply the old sum by γ.", _weighted(lambda t, T, decay: 1.0)),
+        Mistake(
+            "the newest Fisher is decayed, not the old sum. F* ← γ F* + F.",
+            _weighted(lambda t, T, decay: decay if t else 1.0),
+        ),
+        Mistake(
+            "the newest Fisher is decayed as well. F* ← γ F* + F, not γ (F* + F).",
+            _weighted(lambda t, T, decay: decay ** (T - t) if t else decay ** (T - 1)),
+        ),
+        Mistake(
+            "the newest Fisher is decayed as well, from the first task on. F* ← γ F* + F.",
+            _weighted(lambda t, T, decay: decay ** (T - t)),
+        ),
+        Mistake(
+            "the decay runs the wrong way: the newest task counts least. The power of γ is the number of tasks since.",
+            _weighted(lambda t, T, decay: decay**t),
+        ),
+        Mistake(
+            "this is a moving average: the new Fisher is multiplied by 1 − γ. Online EWC adds it whole.",
+            _weighted(lambda t, T, decay: decay ** (T - 1 - t) * ((1 - decay) if t else 1.0)),
+        ),
+        Mistake(
+            "this is a moving average that starts at zero. Online EWC adds every Fisher whole.",
+            _weighted(lambda t, T, decay: decay ** (T - 1 - t) * (1 - decay)),
+        ),
+        Mistake(
+            "each old task is decayed only once. The whole old sum is multiplied by γ at every new task.",
+            _weighted(lambda t, T, decay: decay if t < T - 1 else 1.0),
+        ),
+        Mistake(
+            "only the newest task counts. Add its Fisher to γ times the old sum.",
+            _weighted(lambda t, T, decay: 1.0 if t == T - 1 else 0.0),
+        ),
+        Mistake(
+            "only the newest two tasks count. F* is a running sum over all.",
+            _weighted(lambda t, T, decay: decay ** (T - 1 - t) if t >= T - 2 else 0.0),
+        ),
+        Mistake("this is the mean over the tasks. It is a decayed sum.", _weighted(lambda t, T, decay: 1 / T)),
+        Mistake(
+            "the decayed sum was divided by the number of tasks. A sum is meant: the penalty grows with what there is "
+            "to protect.",
+            _weighted(lambda t, T, decay: decay ** (T - 1 - t) / T),
+        ),
+        Mistake(
+            "the decayed sum was divided by the sum of its weights. A sum is meant: the penalty grows with what there "
+            "is to protect.",
+            _weighted(lambda t, T, decay: decay ** (T - 1 - t) / sum(decay**k for k in range(T))),
+        ),
+        Mistake(
+            "a weight that the new task does not have, such as the old head, is not decayed. Everything old is.",
+            _undecayed_where_absent,
+        ),
+        Mistake(
+            "old and new were multiplied. They are added: a weight matters if it matters to either task.",
+            _joined(lambda old, new, decay: decay * old * new),
+        ),
+        Mistake("the larger of the two was taken. They are added.", _joined(lambda o, n, d: torch.maximum(d * o, n))),
+    ],
+)

@@ -1,0 +1,183 @@
+"""Exercise 4.1: the perplexity of a text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cfhelpers import metrics
+from cfhelpers.course.checks.exercise import Exercise, Mistake, Numbers, number
+from cfhelpers.course.checks.toys import ToyLanguageModel, Unharmed, require_evaluation_mode
+from cfhelpers.evaluation.scores import evaluating, model_inputs
+
+Batch = dict[str, Tensor]
+Counts = tuple[Tensor, Tensor]
+"""Nats and number of targets, each of shape [B]."""
+
+
+def _texts() -> list[Batch]:
+    """Return batches of 3, 2 and 1 texts of unequal lengths; what is padding has no label."""
+    generator = torch.Generator().manual_seed(15)
+    batches = []
+    for lengths in ((2, 7, 4), (5, 3), (8,)):
+        ids = torch.randint(1, 9, (len(lengths), max(lengths)), generator=generator)
+        mask = (torch.arange(max(lengths)) < torch.tensor(lengths).unsqueeze(1)).long()
+        labels = torch.where(mask == 1, ids, -100)
+        batches.append({"input_ids": torch.where(mask == 1, ids, 0), "attention_mask": mask, "labels": labels})
+    return batches
+
+
+def _examine(answer: Callable[..., Any]) -> Numbers:
+    model, batches = ToyLanguageModel().train(), _texts()
+    unharmed = Unharmed(model)
+    value = answer(model, batches)
+    require_evaluation_mode(model.observed)
+    unharmed.check()
+    return {"the perplexity": number(value, "the perplexity")}
+
+
+@torch.no_grad()
+def _counts(model: Any, batch: Batch, labels: Tensor | None = None, shift: int = 1) -> Counts:
+    """Return each text's nats and targets; ``shift`` 0 compares logits with their own positions."""
+    model.eval()
+    logits = model(batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+    labels = batch["labels"] if labels is None else labels
+    length = labels.shape[1]
+    nats = torch.nn.functional.cross_entropy(
+        logits[:, : length - shift].transpose(1, 2), labels[:, shift:], ignore_index=-100, reduction="none"
+    )
+    return nats.sum(1), (labels[:, shift:] != -100).sum(1)
+
+
+def _by(combine: Callable[[list[Counts], list[Batch]], Any], **how: Any) -> Callable[..., Any]:
+    """Return an answer that combines the counts of all batches; ``how`` is passed on to :func:`_counts`."""
+
+    def answer(model: Any, batches: list[Batch]) -> Any:
+        labels = how.get("labels", lambda batch: None)
+        counts = [_counts(model, batch, labels(batch), how.get("shift", 1)) for batch in batches]
+        return combine(counts, batches)
+
+    return answer
+
+
+def _right(counts: list[Counts], batches: list[Batch]) -> float:
+    return math.exp(_nats(counts) / _targets(counts))
+
+
+def _nats(counts: list[Counts]) -> float:
+    return float(sum(nats.sum() for nats, _ in counts))
+
+
+def _targets(counts: list[Counts]) -> int:
+    return int(sum(targets.sum() for _, targets in counts))
+
+
+def _means(counts: list[Counts]) -> Iterator[float]:
+    """Yield the mean loss of each batch, as the model returns it."""
+    return (float(nats.sum() / targets.sum()) for nats, targets in counts)
+
+
+def _library(model: Any, batches: Iterable[Batch]) -> float:
+    nats, targets = 0.0, 0
+    with evaluating(model):
+        for batch in batches:
+            inputs = model_inputs(model, batch)
+            n_targets = int((batch["labels"][:, 1:] != -100).sum())
+            nats += float(model(**inputs, labels=batch["labels"].to(inputs["input_ids"].device)).loss) * n_targets
+            targets += n_targets
+    return metrics.perplexity(nats, targets)
+
+
+_TOTALS = "Add up nats and targets over all batches, divide once, and take the exponential last."
+
+perplexity = Exercise(
+    number="4.1",
+    reread="Perplexity: one exponential, at the end",
+    verified="nats and targets are summed over everything, shifted by one, without dropout or padding",
+    reference=_by(_right),
+    library=_library,
+    examine=_examine,
+    mistakes=[
+        Mistake(
+            f"this is the mean of the batches' perplexities, which depends on how texts are batched. {_TOTALS}",
+            _by(lambda c, b: sum(map(math.exp, _means(c))) / len(c)),
+        ),
+        Mistake(
+            f"this is the exponential of the mean of the batches' losses: small batches count too much. {_TOTALS}",
+            _by(lambda c, b: math.exp(sum(_means(c)) / len(c))),
+        ),
+        Mistake(
+            f"the batches' losses were added up but not divided. {_TOTALS}",
+            _by(lambda c, b: math.exp(sum(_means(c)))),
+        ),
+        Mistake(
+            f"this is the perplexity of the last batch. {_TOTALS}", _by(lambda c, b: math.exp(list(_means(c))[-1]))
+        ),
+        Mistake(
+            f"this is the mean of the texts' perplexities. {_TOTALS}",
+            _by(lambda c, b: float(torch.cat([torch.exp(nats / n) for nats, n in c]).mean())),
+        ),
+        Mistake(
+            f"each text counts alike, however long it is. {_TOTALS}",
+            _by(lambda c, b: math.exp(float(torch.cat([nats / n for nats, n in c]).mean()))),
+        ),
+        Mistake(
+            "the logits were compared with the labels of the same positions. The logits at t speak of token t + 1.",
+            _by(_right, shift=0),
+        ),
+        Mistake(
+            "the labels were shifted twice. The model shifts them itself: give it the labels as they are.",
+            _by(_right, shift=2),
+        ),
+        Mistake(
+            "padding was predicted and counted. Use the batch's labels, which are −100 there.",
+            _by(_right, labels=lambda batch: batch["input_ids"]),
+        ),
+        Mistake(
+            "you divided by the number of tokens. The first token of a text is predicted by nothing: count "
+            "labels[:, 1:] that are not −100.",
+            _by(lambda c, b: math.exp(_nats(c) / int(sum(each["attention_mask"].sum() for each in b)))),
+        ),
+        Mistake(
+            "you divided by the number of all positions, padding included. Count labels[:, 1:] that are not −100.",
+            _by(lambda c, b: math.exp(_nats(c) / sum(each["labels"].numel() for each in b))),
+        ),
+        Mistake(
+            "you divided by the number of all positions but the first, padding included. Count labels that are not "
+            "−100.",
+            _by(lambda c, b: math.exp(_nats(c) / sum(each["labels"][:, 1:].numel() for each in b))),
+        ),
+        Mistake(
+            "you multiplied each mean loss by its number of tokens. It is a mean over targets: one less for each text.",
+            _by(
+                lambda c, b: math.exp(
+                    sum(m * int(each["attention_mask"].sum()) for m, each in zip(_means(c), b, strict=True))
+                    / _targets(c)
+                )
+            ),
+        ),
+        Mistake(
+            "you weighted the batches' losses by their numbers of texts. Weight them by their numbers of targets.",
+            _by(
+                lambda c, b: math.exp(
+                    sum(m * len(each["labels"]) for m, each in zip(_means(c), b, strict=True))
+                    / sum(len(each["labels"]) for each in b)
+                )
+            ),
+        ),
+        Mistake(
+            "these are nats per text. Divide by the number of targets.",
+            _by(lambda c, b: math.exp(_nats(c) / sum(len(each["labels"]) for each in b))),
+        ),
+        Mistake("these are nats per target: take the exponential of that.", _by(lambda c, b: _nats(c) / _targets(c))),
+        Mistake("the sign is wrong: nats are minus the log-probability.", _by(lambda c, b: 1 / _right(c, b))),
+        Mistake(
+            "this is 2 to the power of nats. The loss is in nats: take exp.",
+            _by(lambda c, b: 2 ** (_nats(c) / _targets(c))),
+        ),
+    ],
+)

@@ -1,0 +1,149 @@
+"""Exercise 0.3: can an experiment show that something was forgotten?"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+from cfhelpers.course.checks.exercise import CheckFailed, Exercise, Mistake, Numbers, number
+
+Experiment = dict[str, Any]
+
+
+def _experiment(learned: str, tested: str, after: str, split: str = "test") -> Experiment:
+    return {"learned": learned.split(), "tested": tested, "split": split, "tested after": after.split()}
+
+
+# Sound ones, and others that each lack one thing.
+_EXPERIMENTS = (
+    _experiment("sst2 mnli", "sst2", "sst2 mnli"),
+    _experiment("persona workplace", "persona", "persona workplace"),
+    _experiment("imdb yelp topics", "yelp", "imdb yelp topics"),
+    _experiment("imdb yelp topics", "imdb", "imdb yelp"),
+    _experiment("imdb yelp topics", "imdb", "imdb topics"),
+    _experiment("persona", "persona", "persona"),
+    _experiment("sst2 mnli", "mnli", "sst2 mnli"),
+    _experiment("persona persona", "persona", "persona persona"),
+    _experiment("sst2 mnli", "sst2", "sst2 mnli", split="train"),
+    _experiment("imdb yelp topics", "imdb", "imdb topics", split="train"),
+    _experiment("sst2 mnli", "sst2", "mnli"),
+    _experiment("imdb yelp topics", "imdb", "yelp topics"),
+    _experiment("sst2 mnli", "sst2", "sst2"),
+    _experiment("imdb yelp topics", "yelp", "imdb yelp"),
+    _experiment("sst2 mnli", "topics", "sst2 mnli"),
+)
+
+
+def _examine_verdicts(answer: Callable[..., Any]) -> Numbers:
+    numbers: Numbers = {}
+    for experiment in _EXPERIMENTS:
+        given = copy.deepcopy(experiment)
+        verdict = number(answer(given), "the verdict, True or False,")
+        if given != experiment:
+            raise CheckFailed("your code changed the experiment that it was given. Only read it.")
+        moments = ", ".join(experiment["tested after"])
+        case = (
+            f"the verdict (1: yes, 0: no) on learning {', '.join(experiment['learned'])}, then testing "
+            f"{experiment['tested']} ({experiment['split']}) after {moments},"
+        )
+        numbers[case] = number(bool(verdict), "the verdict")
+    return numbers
+
+
+def _later_tasks(experiment: Experiment) -> list[str]:
+    """Return what was learned after the tested task and is another one."""
+    learned, tested = experiment["learned"], experiment["tested"]
+    if tested not in learned:
+        return []
+    return [task for task in learned[learned.index(tested) + 1 :] if task != tested]
+
+
+def _unseen(experiment: Experiment) -> bool:
+    return experiment["split"] == "test"
+
+
+def _before(experiment: Experiment) -> bool:
+    return experiment["tested"] in experiment["tested after"]
+
+
+def _after(experiment: Experiment) -> bool:
+    return any(task in experiment["tested after"] for task in _later_tasks(experiment))
+
+
+def _shows_forgetting(experiment: Experiment) -> bool:
+    return _unseen(experiment) and _before(experiment) and _after(experiment)
+
+
+def _two_lessons(experiment: Experiment) -> bool:
+    """Accept any second lesson, even the same task again."""
+    learned, tested = experiment["learned"], experiment["tested"]
+    later = learned[learned.index(tested) + 1 :] if tested in learned else []
+    return _unseen(experiment) and _before(experiment) and any(task in experiment["tested after"] for task in later)
+
+
+def _order_ignored(experiment: Experiment) -> bool:
+    others = [task for task in experiment["learned"] if task != experiment["tested"]]
+    in_both = experiment["tested"] in experiment["learned"] and _before(experiment)
+    return _unseen(experiment) and in_both and any(task in experiment["tested after"] for task in others)
+
+
+shows_forgetting = Exercise(
+    number="0.3",
+    reread="What counts as evidence?",
+    verified="it asks for another task in between, unseen examples, and a score before and after",
+    reference=_shows_forgetting,
+    library=lambda experiment: _shows_forgetting(experiment),
+    examine=_examine_verdicts,
+    mistakes=[
+        Mistake(
+            "you accept an experiment in which nothing else was learned after the tested task. “It still says blue” "
+            "after learning “blue” shows learning, not remembering.",
+            lambda e: _unseen(e) and _before(e),
+        ),
+        Mistake(
+            "you accept the same task as its own successor. If old task and new task are one, the second lesson "
+            "repeats the first: nothing can be forgotten.",
+            _two_lessons,
+        ),
+        Mistake(
+            "you accept a test on the training examples. They may be known by heart; only unseen examples, the split "
+            "“test”, say what the model can still do.",
+            lambda e: _before(e) and _after(e),
+        ),
+        Mistake(
+            "you accept an experiment without a score from before. A low score at the end may have been low all along: "
+            "the tested task has to stand among “tested after”.",
+            lambda e: _unseen(e) and _after(e),
+        ),
+        Mistake(
+            "you accept an experiment that was never tested after the other task. Forgetting shows when the other task "
+            "has been learned: it has to stand among “tested after”.",
+            lambda e: _unseen(e) and _before(e) and bool(_later_tasks(e)),
+        ),
+        Mistake(
+            "you do not look at the order. A score before and after learning the tested task itself shows learning; "
+            "the other task has to come later.",
+            _order_ignored,
+        ),
+        Mistake(
+            "you look at the last task only. With three tasks, a score after the second can show that the first was "
+            "forgotten.",
+            lambda e: _shows_forgetting(e) and e["learned"][-1] in e["tested after"],
+        ),
+        Mistake(
+            "you ask for a score right after the very next task. A score after any later one will do.",
+            lambda e: _shows_forgetting(e) and _later_tasks(e)[0] in e["tested after"],
+        ),
+        Mistake(
+            "you look at the first task only. Any task that another one follows can be forgotten.",
+            lambda e: _shows_forgetting(e) and e["learned"][0] == e["tested"],
+        ),
+        Mistake(
+            "your verdicts are the wrong way round: return True for an experiment that can show forgetting.",
+            lambda e: not _shows_forgetting(e),
+        ),
+        Mistake("you accept every experiment.", lambda e: True),
+        Mistake("you accept no experiment.", lambda e: False),
+    ],
+)

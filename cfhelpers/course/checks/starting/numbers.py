@@ -1,0 +1,154 @@
+"""Exercises 0.1 and 0.2: what share of what was learned is lost, and how good a model is at everything in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from cfhelpers import metrics
+from cfhelpers.course.checks.exercise import CheckFailed, Exercise, Mistake, Numbers, number
+
+# Before, after, chance: a loss, a gain, a task with three classes, one that cannot be guessed.
+_SCORES = ((0.90, 0.60, 0.50), (0.70, 0.76, 0.25), (0.95, 0.40, 1 / 3), (0.80, 0.20, 0.0))
+
+
+def _examine_share(answer: Callable[..., Any]) -> Numbers:
+    return {
+        f"the share lost from {before:.2f} to {after:.2f}, chance {chance:.2f},": number(
+            answer(before, after, chance), "the share lost"
+        )
+        for before, after, chance in _SCORES
+    }
+
+
+def _share_lost(before: float, after: float, chance: float) -> float:
+    return (before - after) / (before - chance)
+
+
+share_lost = Exercise(
+    number="0.1",
+    reread="How much is that?",
+    verified="it counts from chance, and a gain comes out negative",
+    reference=_share_lost,
+    library=lambda before, after, chance: (before - after) / (before - chance),
+    examine=_examine_share,
+    mistakes=[
+        Mistake(
+            "the sign is flipped: what got worse was lost, so a loss is before minus after, and positive.",
+            lambda before, after, chance: (after - before) / (before - chance),
+        ),
+        Mistake(
+            "chance is left out. A guess gets that much without having learned anything: divide by before minus "
+            "chance.",
+            lambda before, after, chance: (before - after) / before,
+        ),
+        Mistake(
+            "this is the difference in points. A share of what had been learned divides it by before minus chance.",
+            lambda before, after, chance: before - after,
+        ),
+        Mistake(
+            "you divide by what a perfect model would know above chance. Divide by what this one had learned: before "
+            "minus chance.",
+            lambda before, after, chance: (before - after) / (1 - chance),
+        ),
+        Mistake(
+            "you divide by what is left. Divide by what there was to lose: before minus chance.",
+            lambda before, after, chance: (before - after) / (after - chance),
+        ),
+        Mistake(
+            "this is the share that was kept. The share lost is what is missing to 1.",
+            lambda before, after, chance: (after - chance) / (before - chance),
+        ),
+        Mistake(
+            "this is the share that was kept, and chance is left out of it.",
+            lambda before, after, chance: after / before,
+        ),
+        Mistake(
+            "this is the share lost in percent. Return a share: 0.25, not 25.",
+            lambda before, after, chance: 100 * _share_lost(before, after, chance),
+        ),
+        Mistake(
+            "a gain is cut off at zero. A task can get better while another is learned: leave it negative.",
+            lambda before, after, chance: max(0.0, _share_lost(before, after, chance)),
+        ),
+        Mistake(
+            "a gain counts as a loss: without abs() it is negative, as it should be.",
+            lambda before, after, chance: abs(_share_lost(before, after, chance)),
+        ),
+    ],
+)
+
+NAN = float("nan")
+
+# Scores before a task is learned are missing once; a task is at its best after another one.
+_MATRICES = {
+    "three tasks": [[0.60, 0.35, 0.20], [0.90, 0.80, 0.15], [0.40, 0.65, 0.95]],
+    "two tasks": [[0.85, NAN], [0.75, 0.55]],
+}
+
+
+def _examine_average(answer: Callable[..., Any]) -> Numbers:
+    numbers: Numbers = {}
+    for case, matrix in _MATRICES.items():
+        results = np.array(matrix)
+        numbers[f"the average accuracy of {case}"] = number(answer(results), "the average accuracy")
+        if not np.array_equal(results, np.array(matrix), equal_nan=True):
+            raise CheckFailed("your code changed the result matrix itself. Compute on a copy.")
+    return numbers
+
+
+def _average(results: Any) -> float:
+    return float(np.mean(results[-1]))
+
+
+_SWAPPED = (
+    "rows and columns are swapped. R[i, j] is the score on task j (column) after training on task i (row): the end of "
+    "training is the last row."
+)
+_EVERYTHING = "you average over the whole matrix. Only its last row is the end: what the model can do now."
+_AT_FIRST = "this is the first row, when only one task had been learned. The end of training is the last row."
+
+average_accuracy = Exercise(
+    number="0.2",
+    reread="The result matrix",
+    verified="it is the mean of the last row, every task at the end",
+    reference=_average,
+    library=metrics.average_accuracy,
+    examine=_examine_average,
+    mistakes=[
+        Mistake(_SWAPPED, lambda results: np.mean(results[:, -1])),
+        Mistake(_SWAPPED, lambda results: np.nanmean(results[:, -1])),
+        Mistake(_EVERYTHING, np.mean),
+        Mistake(_EVERYTHING, np.nanmean),
+        Mistake(_AT_FIRST, lambda results: np.mean(results[0])),
+        Mistake(_AT_FIRST, lambda results: np.nanmean(results[0])),
+        Mistake(
+            "this is the diagonal: each task just after it was learned, before anything could be forgotten. Take the "
+            "last row.",
+            lambda results: np.mean(np.diagonal(results)),
+        ),
+        Mistake(
+            "this is the newest task alone. Average over the whole last row.",
+            lambda results: results[-1, -1],
+        ),
+        Mistake(
+            "the last task is left out. That is right for forgetting, which cannot have happened to it yet; the "
+            "average accuracy is over all tasks.",
+            lambda results: np.mean(results[-1, :-1]),
+        ),
+        Mistake(
+            "this is a sum. Divide it by the number of tasks.",
+            lambda results: np.sum(results[-1]),
+        ),
+        Mistake(
+            "this is the best score that each task ever had. What counts is the end, the last row.",
+            lambda results: np.mean(np.nanmax(results, axis=0)),
+        ),
+        Mistake(
+            "the average is in percent, but the scores are shares.",
+            lambda results: 100 * _average(results),
+        ),
+    ],
+)

@@ -1,0 +1,6 @@
+"""What a model can do and say: scores on tasks, answers, texts of its own, coherence."""
+
+from cfhelpers.evaluation.generation import own_texts
+from cfhelpers.evaluation.scores import answer_questions, evaluate_task, evaluating, linear_probe
+
+__all__ = ["answer_questions", "evaluate_task", "evaluating", "linear_probe", "own_texts"]

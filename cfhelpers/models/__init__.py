@@ -1,0 +1,6 @@
+"""Models by role, the classifier with one head per task, and how the bundled models were made (``pretraining``)."""
+
+from cfhelpers.models.classifier import ClassificationHead, MultiTaskClassifier
+from cfhelpers.models.loading import ROLES, LoadedModel, load_model
+
+__all__ = ["ROLES", "ClassificationHead", "LoadedModel", "MultiTaskClassifier", "load_model"]

@@ -1,0 +1,346 @@
+"""Train one model through a sequence of tasks and fill the result matrix as it goes."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+from tqdm.auto import tqdm
+from transformers import TrainingArguments
+
+from cfhelpers import environment
+from cfhelpers.evaluation.scores import evaluate_task
+from cfhelpers.methods.base import Method
+from cfhelpers.methods.naive import Naive
+from cfhelpers.tasks import task_kind
+from cfhelpers.tasks.encoding import EncodedTask, Split, encode_task
+from cfhelpers.tasks.task import Task
+from cfhelpers.training.curves import CurveCallback
+from cfhelpers.training.plans import PLANS, Plan
+from cfhelpers.training.records import Record, merge_seeds
+from cfhelpers.training.runtime import Runtime
+from cfhelpers.training.trainer import ContinualTrainer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Measure = Callable[["Learned"], dict[str, float]]
+
+
+@dataclass
+class Learned:
+    """A model that has learned some tasks, and the record of how.
+
+    Attributes:
+        run: Profile, device and seed.
+        model: At the end of its last task.
+        tokenizer: The model's.
+        tasks: Every task of the sequence, encoded, learned or not.
+        method: With what it remembers of the tasks.
+        record: Scores of one seed; its last row of ``results`` is the present.
+    """
+
+    run: Runtime
+    model: nn.Module
+    tokenizer: PreTrainedTokenizerBase
+    tasks: list[EncodedTask]
+    method: Method
+    plan: Plan
+    record: Record
+
+    @property
+    def n_learned(self) -> int:
+        """How many of the tasks have been learned."""
+        return len(self.record.results[0])
+
+    def then(self, method: Method, *, measure: Measure | None = None, progress: bool = True) -> Learned:
+        """Learn the remaining tasks with another method, leaving this object as it is.
+
+        Every method here trains the first task plainly, so methods can share it: what comes out equals a run of
+        ``method`` from the beginning, bit for bit. A method that has to watch the first task's training cannot share
+        it: for such a one (``watches_training``) this *is* a run from the beginning, with the same seed and plan.
+
+        Args:
+            method: A fresh method; a copy of it looks at the model and the tasks learned so far first.
+            measure: As in ``learn_once``.
+            progress: Show a progress bar.
+
+        Raises:
+            ValueError: More than one task was learned, or by another method than ``Naive``.
+        """
+        if self.n_learned != 1 or not isinstance(self.method, Naive):
+            raise ValueError("Only a model that has learned one task plainly (Naive) can go on with another method.")
+        if method.watches_training:
+            tasks = [task.task for task in self.tasks]
+            return learn_once(
+                self.run, self.record.role, tasks, method, plan=self.plan, measure=measure, progress=progress
+            )
+        record, method = copy.deepcopy(self.record), copy.deepcopy(method)
+        record.method = {"name": method.name, **method.settings()}
+        if method.restarts_from_base:
+            environment.seed_everything(self.run.seed)
+            model = method.prepare_model(self.run.load(record.role).model, self.tasks[0])
+        else:
+            model = copy.deepcopy(self.model)
+        next_one = replace(self, model=model, method=method, record=record)
+        _remember(next_one)
+        return _learn_remaining(next_one, measure, progress)
+
+
+def learn_once(
+    run: Runtime,
+    role: str,
+    tasks: Sequence[str | Task],
+    method: Method,
+    *,
+    plan: Plan | None = None,
+    stop_after: int | None = None,
+    measure: Measure | None = None,
+    progress: bool = True,
+) -> Learned:
+    """Train a fresh model through a sequence of tasks with the runtime's seed.
+
+    Args:
+        run: What ``cf.start`` returned.
+        role: Of the model.
+        tasks: Names (made with the runtime's seed) or tasks.
+        method: Copied first; the object given stays fresh.
+        plan: Steps, batch size and learning rate; None takes the profile's own for this kind of task.
+        stop_after: Learn only the first so many tasks; ``Learned.then`` goes on from there.
+        measure: Called before the first task and after each; the numbers it returns are kept in ``record.extra``, by
+            name as one list for each seed, and under "untouched name" those from before.
+        progress: Show a progress bar.
+
+    Returns:
+        The model and its record.
+
+    Raises:
+        ValueError: No task, tasks of different kinds, an unknown name or role, or a plan that trains nothing.
+    """
+    plan = _checked_plan(tasks, plan, run.profile)
+    made = [task if isinstance(task, Task) else run.tasks(task, size=plan.size)[0] for task in tasks]
+    environment.seed_everything(run.seed)
+    loaded = run.load(role)
+    encoded = [
+        encode_task(task, loaded.tokenizer, task_id=index, max_length=plan.max_length)
+        for index, task in enumerate(made)
+    ]
+    record = Record(
+        role=role,
+        profile=run.profile,
+        tasks=[task.name for task in made],
+        method={"name": method.name, **method.settings()},
+        plan=asdict(plan),
+        metrics=[task.metric for task in made],
+        higher_is_better=[task.higher_is_better for task in made],
+        chance=[task.chance for task in made],
+        ceiling=[task.ceiling for task in made],
+        seeds=[run.seed],
+        results=[[]],
+        selection=[[]],
+        seconds=[0.0],
+        provenance={**_provenance(run), "model": loaded.source, "data": [task.source for task in made]},
+    )
+    learned = Learned(run, loaded.model, loaded.tokenizer, encoded, copy.deepcopy(method), plan, record)
+    record.initial = [_score_row(learned, "test")]
+    record.extra = {f"untouched {name}": [value] for name, value in (measure(learned) if measure else {}).items()}
+    return _learn_remaining(learned, measure, progress, stop_after)
+
+
+def learn_sequence(
+    run: Runtime,
+    role: str,
+    tasks: Sequence[str | Task],
+    method: Method,
+    *,
+    seeds: Sequence[int] = (0,),
+    plan: Plan | None = None,
+    measure: Measure | None = None,
+    path: str | Path | None = None,
+    progress: bool = True,
+) -> Record:
+    """Train through a sequence of tasks, once for each seed.
+
+    Args:
+        run: What ``cf.start`` returned; its own seed is not used.
+        role: Of the model.
+        tasks: Names, made anew for each seed, or tasks, used as they are under every seed.
+        method: Used afresh for each seed.
+        seeds: Of data, order of examples and new heads.
+        plan: As in ``learn_once``.
+        measure: As in ``learn_once``.
+        path: Keep the record here after each seed; if it is there already, go on with the seeds that are missing.
+        progress: Show a progress bar for each seed.
+
+    Returns:
+        The record of all seeds.
+
+    Raises:
+        ValueError: No seeds, or ``path`` holds the record of another experiment; and as in ``learn_once``.
+    """
+    if not seeds:
+        raise ValueError("learn_sequence needs at least one seed.")
+    names = [task if isinstance(task, str) else task.name for task in tasks]
+    records = []
+    if path is not None and Path(path).exists():
+        stored = Record.load(path)
+        _check_same_experiment(stored, path, role, run.profile, names, {"name": method.name, **method.settings()}, plan)
+        records = [stored]
+    done = [seed for record in records for seed in record.seeds]
+    for seed in seeds:
+        if seed in done:
+            continue
+        once = learn_once(replace(run, seed=seed), role, tasks, method, plan=plan, measure=measure, progress=progress)
+        records.append(once.record)
+        if path is not None:
+            merge_seeds(records).save(path)
+    return merge_seeds(records)
+
+
+def _checked_plan(tasks: Sequence[str | Task], plan: Plan | None, profile: str) -> Plan:
+    if not tasks:
+        raise ValueError("A sequence needs at least one task.")
+    kinds = {task.kind if isinstance(task, Task) else task_kind(task) for task in tasks}
+    if len(kinds) > 1:
+        raise ValueError(f"One model learns tasks of one kind, but these are of several: {', '.join(sorted(kinds))}.")
+    names = [task.name if isinstance(task, Task) else task for task in tasks]
+    if len(set(names)) < len(names):
+        raise ValueError(f"Each task of a sequence needs a name of its own: {', '.join(names)}.")
+    plan = plan or PLANS[profile, kinds.pop()]
+    if plan.steps < 1 or plan.batch_size < 1 or plan.learning_rate <= 0:
+        raise ValueError(f"A plan needs at least one step, one example a batch and a positive learning rate: {plan}.")
+    return plan
+
+
+def _check_same_experiment(
+    stored: Record,
+    path: str | Path,
+    role: str,
+    profile: str,
+    tasks: list[str],
+    method: dict[str, Any],
+    plan: Plan | None,
+) -> None:
+    wanted: dict[str, Any] = {"role": role, "profile": profile, "tasks": tasks, "method": method}
+    if plan is not None:
+        wanted["plan"] = asdict(plan)
+    for name, value in wanted.items():
+        if getattr(stored, name) != value:
+            raise ValueError(f"{path} holds another experiment: {name} is {getattr(stored, name)}, not {value}.")
+
+
+def _provenance(run: Runtime) -> dict[str, Any]:
+    return {
+        "versions": environment.versions(),
+        "git_revision": environment.git_revision(),
+        "device": environment.device_name(run.device),
+        "threads": run.threads,
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def _learn_remaining(
+    learned: Learned, measure: Measure | None, progress: bool, stop_after: int | None = None
+) -> Learned:
+    environment.reset_peak_memory(learned.run.device)
+    last = len(learned.tasks) if stop_after is None else stop_after
+    total = sum(
+        learned.method.training_steps(learned.plan.steps, learned.tasks[:index])
+        for index in range(learned.n_learned, last)
+    )
+    with tqdm(total=total, desc=f"{learned.method.name}, seed {learned.run.seed}", disable=not progress) as bar:
+        while learned.n_learned < last:
+            _learn_task(learned, bar)
+            if learned.n_learned < len(learned.tasks):
+                _remember(learned)
+            for name, value in (measure(learned) if measure else {}).items():
+                learned.record.extra.setdefault(name, [[]])[0].append(value)
+    record = learned.record
+    record.peak_memory_bytes = environment.peak_memory(learned.run.device)
+    record.stored_bytes = learned.method.stored_bytes()
+    record.selection = [_score_row(learned, "validation")]
+    return learned
+
+
+def _learn_task(learned: Learned, bar: tqdm[Any]) -> None:
+    task, seen = learned.tasks[learned.n_learned], learned.tasks[: learned.n_learned]
+    environment.seed_everything(learned.run.seed)
+    learned.model = learned.method.prepare_model(learned.model, task).to(learned.run.device)
+    data = learned.method.training_data(task, seen)
+    steps = learned.method.training_steps(learned.plan.steps, seen)
+    curve = CurveCallback(
+        learned.record, task.name, steps, lambda: _score_row(learned, "validation"), bar, learned.run.device
+    )
+    with tempfile.TemporaryDirectory(prefix="cfhelpers-") as folder:
+        trainer = ContinualTrainer(
+            method=learned.method,
+            model=learned.model,
+            args=_arguments(learned, steps, folder),
+            train_dataset=data,
+            data_collator=task.collate,
+            callbacks=[curve],
+        )
+        _silence(trainer)
+        start = environment.busy_seconds(learned.run.device)
+        trainer.train()
+        learned.record.seconds[0] += environment.busy_seconds(learned.run.device) - start - curve.seconds
+    learned.record.losses.extend(
+        {
+            "seed": learned.run.seed,
+            "training": task.name,
+            **{key: entry[key] for key in entry if key == "loss" or key.startswith("penalty")},
+            "step": curve.before + entry["step"],
+        }
+        for entry in trainer.state.log_history
+        if "loss" in entry
+    )
+    learned.record.results[0].append(_score_row(learned, "test"))
+
+
+def _remember(learned: Learned) -> None:
+    """Let the method look at the task just learned, on the training clock."""
+    environment.seed_everything(learned.run.seed)
+    start = environment.busy_seconds(learned.run.device)
+    learned.method.after_task(learned.model, learned.tasks[learned.n_learned - 1])
+    learned.record.seconds[0] += environment.busy_seconds(learned.run.device) - start
+
+
+def _arguments(learned: Learned, steps: int, folder: str) -> TrainingArguments:
+    return TrainingArguments(
+        output_dir=folder,
+        max_steps=steps,
+        per_device_train_batch_size=learned.plan.batch_size,
+        learning_rate=learned.plan.learning_rate,
+        warmup_steps=max(1, steps // 20),
+        logging_steps=max(1, steps // 20),
+        save_strategy="no",
+        remove_unused_columns=False,  # task_ids choose the head
+        dataloader_pin_memory=learned.run.device != "cpu",
+        use_cpu=learned.run.device == "cpu",
+        disable_tqdm=True,
+        report_to="none",
+        seed=learned.run.seed,
+    )
+
+
+def _silence(trainer: ContinualTrainer) -> None:
+    """Leave the log in ``state.log_history`` and print nothing: the bar shows the progress."""
+    from transformers import PrinterCallback
+
+    trainer.remove_callback(PrinterCallback)
+
+
+def _score_row(learned: Learned, split: Split) -> list[float]:
+    """Score every task of the sequence; NaN where the model has no head for it yet."""
+    return [
+        evaluate_task(learned.method.prediction_model(learned.model, task), task, split)
+        if task.task.kind != "classification" or task.name in learned.model.heads  # pyright: ignore[reportOperatorIssue]  # MultiTaskClassifier.heads
+        else float("nan")
+        for task in learned.tasks
+    ]

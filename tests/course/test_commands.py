@@ -1,0 +1,241 @@
+"""The commands, without installing anything."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+from cfhelpers import environment
+from cfhelpers.course import commands, installation
+from cfhelpers.course.notebooks.execution import Outcome
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with nothing in it, whose environment is this Python's."""
+    (tmp_path / ".ci").mkdir()
+    (tmp_path / "notebooks").mkdir()
+    for name in ("pyproject.toml", ".ci/constraints.txt", ".ci/laptop.txt"):
+        (tmp_path / name).write_text("")
+    monkeypatch.setattr(installation, "repository", lambda: tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def ready(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(installation, "ready_python", lambda *_, **__: Path(sys.executable))
+    return project
+
+
+class Shell:
+    """Stands in for ``subprocess.run``: remembers commands, makes the Python that ``venv`` would make."""
+
+    def __init__(self) -> None:
+        self.commands: list[list[str]] = []
+        self.failing = ""
+
+    def __call__(self, command: list[str], **_: object) -> subprocess.CompletedProcess:
+        self.commands.append(command)
+        if "venv" in command:
+            python = installation.environment_python(Path(command[-1]).parent)
+            python.parent.mkdir(parents=True)
+            python.touch()
+        failed = bool(self.failing) and any(self.failing in word for word in command)
+        return subprocess.CompletedProcess(command, int(failed))
+
+    def of_pip(self) -> list[str]:
+        return [" ".join(command[2:]) for command in self.commands if "pip" in command]
+
+
+@pytest.fixture
+def shell(monkeypatch: pytest.MonkeyPatch) -> Shell:
+    shell = Shell()
+    monkeypatch.setattr(subprocess, "run", shell)
+    monkeypatch.setattr(installation, "_active_environment_has", lambda *_: False)
+    return shell
+
+
+def write_notebook(folder: Path, name: str, code: str) -> None:
+    nbformat.write(new_notebook(cells=[new_code_cell(code)]), folder / "notebooks" / f"{name}.ipynb")
+
+
+# Installing
+
+
+def test_the_environment_is_made_once(project: Path, shell: Shell):
+    python = installation.ready_python(project, ["lab"])
+    assert python == installation.environment_python(project)
+    assert "venv" in shell.commands[0]
+    (install,) = shell.of_pip()
+    assert "--constraint .ci/constraints.txt --editable .[lab]" in install
+    shell.commands.clear()
+    assert installation.ready_python(project, ["lab"]) == python
+    assert shell.commands == []
+
+
+def test_another_extra_is_added_to_what_is_there(project: Path, shell: Shell):
+    installation.ready_python(project, ["lab"])
+    installation.ready_python(project, ["test"])
+    assert shell.of_pip()[-1].endswith(".[lab,test]")
+    assert sum("venv" in command for command in shell.commands) == 1
+
+
+@pytest.mark.parametrize("name", ["pyproject.toml", ".ci/constraints.txt", ".ci/laptop.txt"])
+def test_a_change_of_what_is_pinned_installs_again(project: Path, shell: Shell, name: str):
+    installation.ready_python(project, ["lab"])
+    (project / name).write_text("changed")
+    installation.ready_python(project, ["lab"])
+    assert len(shell.of_pip()) == 2
+
+
+def test_laptop_models_are_installed_without_their_dependencies(project: Path, shell: Shell):
+    installation.ready_python(project, ["lab"], laptop_models=True)
+    assert shell.of_pip()[-1].endswith("--no-deps --requirement .ci/laptop.txt")
+    assert ".[lab]" in shell.of_pip()[0]
+
+
+def test_a_failed_installation_says_so_and_is_tried_again(project: Path, shell: Shell):
+    shell.failing = "pip"
+    with pytest.raises(installation.InstallationError, match="no network"):
+        installation.ready_python(project, ["lab"])
+    shell.failing = ""
+    installation.ready_python(project, ["lab"])
+    assert len(shell.of_pip()) == 2
+
+
+def test_a_python_that_makes_no_environments_is_named_with_its_remedy(project: Path, shell: Shell):
+    shell.failing = "venv"
+    with pytest.raises(installation.InstallationError, match=r"python3-venv.*conda"):
+        installation.ready_python(project, ["lab"])
+    assert not (project / ".venv").exists()
+
+
+def test_a_stamp_cut_off_in_the_middle_counts_for_nothing(project: Path, shell: Shell):
+    installation.ready_python(project, ["lab"])
+    stamp = project / ".venv" / "cfhelpers-installed.json"
+    assert json.loads(stamp.read_text())["installed"] == ["lab"]
+    stamp.write_text('{"key": "')
+    installation.ready_python(project, ["lab"])
+    assert len(shell.of_pip()) == 2
+
+
+def test_an_environment_of_ones_own_is_used_as_it_is(project: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(installation, "_active_environment_has", lambda *_: True)
+    monkeypatch.setattr(installation, "_has_laptop_models", lambda: True)
+    assert installation.ready_python(project, ["lab"], laptop_models=True) == Path(sys.executable)
+    assert shell.commands == []
+
+
+# Commands
+
+
+def test_the_table_has_a_line_for_each_notebook():
+    outcomes = [Outcome("01_a", 3.21, None), Outcome("03_longer", 123.4, "cell 2 failed")]
+    assert commands.course_table(outcomes).splitlines() == [
+        "notebook   seconds  ok",
+        "01_a           3.2  yes",
+        "03_longer    123.4  no",
+    ]
+
+
+def test_a_course_that_runs_ends_with_zero_and_leaves_the_notebooks_alone(ready: Path, capsys: pytest.CaptureFixture):
+    write_notebook(ready, "01_fine", "import os\nos.environ['CF_PROFILE']")
+    before = (ready / "notebooks" / "01_fine.ipynb").read_bytes()
+    assert commands.main(["course"]) == 0
+    assert "01_fine" in capsys.readouterr().out
+    assert (ready / "notebooks" / "01_fine.ipynb").read_bytes() == before
+    assert "'tiny'" in (ready / "build" / "course" / "tiny" / "01_fine.ipynb").read_text()
+
+
+def test_a_failing_notebook_is_named_with_its_error_and_the_others_still_run(
+    ready: Path, capsys: pytest.CaptureFixture
+):
+    write_notebook(ready, "01_broken", "raise KeyError('blue')")
+    write_notebook(ready, "02_fine", "1 + 1")
+    assert commands.main(["course"]) == 1
+    printed = capsys.readouterr()
+    lines = {line.split()[0]: line.split()[-1] for line in printed.out.splitlines() if line.endswith(("yes", "no"))}
+    assert lines == {"01_broken": "no", "02_fine": "yes"}
+    assert "KeyError: 'blue'" in printed.err
+
+
+def test_a_course_without_notebooks_is_an_error(ready: Path, capsys: pytest.CaptureFixture):
+    assert commands.main(["course"]) == 1
+    assert "no notebook" in capsys.readouterr().err
+
+
+def test_full_without_a_hub_fails_before_anything_is_installed(
+    project: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    def unreachable() -> None:
+        raise environment.HubUnreachable("the hub does not answer")
+
+    monkeypatch.setattr(environment, "require_hub", unreachable)
+    assert commands.main(["course", "--profile", "full"]) == 1
+    assert "the hub does not answer" in capsys.readouterr().err
+    assert shell.commands == []
+
+
+def test_an_unknown_profile_is_refused(capsys: pytest.CaptureFixture):
+    with pytest.raises(SystemExit):
+        commands.main(["course", "--profile", "huge"])
+    assert "'huge'" in capsys.readouterr().err
+
+
+def test_the_checks_stop_at_the_first_that_fails(ready: Path, shell: Shell, capsys: pytest.CaptureFixture):
+    assert commands.main(["test"]) == 0
+    assert [command[2] for command in shell.commands] == ["ruff", "ruff", "pyright", "pytest"]
+    shell.commands.clear()
+    shell.failing = "pyright"
+    assert commands.main(["test"]) == 1
+    assert [command[2] for command in shell.commands] == ["ruff", "ruff", "pyright"]
+    assert "types failed" in capsys.readouterr().err
+
+
+def test_a_command_goes_on_in_the_projects_python(project: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch):
+    other = project / "python"
+    monkeypatch.setattr(installation, "ready_python", lambda *_, **__: other)
+    shell.failing = "course"  # the other Python's exit status is handed on
+    assert commands.main(["course", "--profile", "laptop"]) == 1
+    assert shell.commands == [[str(other), "-m", "cfhelpers", "course", "--profile", "laptop"]]
+
+
+@pytest.mark.usefixtures("ready")
+def test_results_hands_on_chapter_and_profile(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
+    from cfhelpers.course import results, summary
+
+    calls = []
+    monkeypatch.setattr(results, "regenerate", lambda *a, **k: calls.append((a, k)) or Path("03.json"))
+    monkeypatch.setattr(summary, "update_readme", lambda path: calls.append(path.name))
+    assert commands.main(["results", "03", "--profile", "laptop"]) == 0
+    assert calls == [(("03",), {"profile": "laptop"}), "README.md"]
+    assert commands.main(["results", "99"]) == 1
+    assert "'99' has no stored results; there are 01" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("ready")
+@pytest.mark.parametrize(("which", "expected"), [([], ["causal", "encoder"]), (["encoder"], ["encoder"])])
+def test_pretrain_trains_what_it_is_asked_for(which: list, expected: list, monkeypatch: pytest.MonkeyPatch):
+    from cfhelpers.models.pretraining import causal, encoder
+
+    trained = []
+    monkeypatch.setattr(causal, "pretrain_causal", lambda: trained.append("causal"))
+    monkeypatch.setattr(encoder, "pretrain_encoder", lambda: trained.append("encoder"))
+    assert commands.main(["pretrain", *which]) == 0
+    assert trained == expected
+
+
+def test_an_old_python_is_told_what_to_do():
+    code = (
+        "import runpy, sys; sys.path.insert(0, '.'); sys.version_info = (3, 9, 1); "
+        "runpy.run_module('cfhelpers', run_name='__main__')"
+    )
+    root = Path(__file__).resolve().parents[2]
+    finished = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
+    assert finished.returncode == 1
+    assert "needs Python 3.11 or newer; this is 3.9" in finished.stderr
+    assert "Traceback" not in finished.stderr

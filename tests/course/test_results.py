@@ -1,0 +1,225 @@
+"""Stored results: regenerated step by step, chosen on other seeds than reported, repeatable."""
+
+import os
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from cfhelpers import methods
+from cfhelpers.course import results
+from cfhelpers.course.experiments import EXPERIMENTS, REPORTED_SEEDS, SELECTION_SEEDS, Experiment, chapter_03
+from cfhelpers.course.summary import BEGIN, END, results_tables, update_readme
+from cfhelpers.environment import git_revision
+from cfhelpers.methods import (
+    EWC,
+    L2SP,
+    MAS,
+    EWCOnGenerations,
+    Joint,
+    Method,
+    Naive,
+    OnlineEWC,
+    Replay,
+    SynapticIntelligence,
+)
+from cfhelpers.training.plans import PLANS, Plan
+from cfhelpers.training.runtime import start
+from tests import toys
+
+TOY = Experiment(
+    "99", "toy", "dialogpt", ("persona", "workplace"), (Naive(), Joint()),
+    {"tiny": {"l2sp": [L2SP(0.01), L2SP(0.1), L2SP(1.0)]}}, lambda learned: {"n": float(learned.n_learned)},
+    {"tiny": (1e-3, 1e-2)},
+)  # fmt: skip
+
+
+@pytest.fixture
+def toy_chapter(tmp_path, monkeypatch):
+    """A chapter 99 with toys for models and tasks, and four steps a task."""
+    (tmp_path / "notebooks" / "source").mkdir(parents=True)
+    (tmp_path / "notebooks" / "source" / "99_toy.py").write_text("")
+    monkeypatch.setattr(results, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(results, "EXPERIMENTS", (TOY,))
+    monkeypatch.setattr(results, "start", lambda seed=0, profile=None: toys.runtime(seed))
+    monkeypatch.setitem(PLANS, ("tiny", "dialogue"), Plan(4, 2, 1e-2, 1))
+    monkeypatch.setitem(results.SELECTION_SEEDS, "tiny", (100,))
+    monkeypatch.setitem(results.REPORTED_SEEDS, "tiny", (0, 1))
+    return tmp_path
+
+
+def test_an_interrupted_regeneration_goes_on_and_gives_the_same_file(toy_chapter, monkeypatch):
+    run_seed, calls = results._run_seed, []
+
+    def interrupted(run, *arguments):
+        calls.append(run.seed)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        yield from run_seed(run, *arguments)
+
+    monkeypatch.setattr(results, "_run_seed", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        results.regenerate("99", folder=toy_chapter)
+    path = results.regenerate("99", folder=toy_chapter)
+    assert calls == [100, 100, 100, 100, 0, 1, 0, 1]  # the third again; both rates, the sweep, reported, another rate
+    assert path.name == "99_toy.tiny.json"
+    monkeypatch.setattr(results, "STORED", toy_chapter)
+    records = results.load("99", profile="tiny")
+    stages = [record.extra["stage"] for record in records]
+    assert stages == ["report"] * 3 + ["learning rate"] + ["selection"] * 3 + ["rate selection"] * 2
+    assert all(
+        record.seeds == ([100] if "selection" in stage else [0, 1])
+        for record, stage in zip(records, stages, strict=True)
+    )
+    assert records[0].extra["n"] == [[1.0, 2.0], [1.0, 2.0]]
+
+    best = results.chosen([record for record in records if record.extra["stage"] == "report"])
+    assert list(best) == ["l2sp"]
+    selection = {
+        record.method["strength"]: np.mean(record.selection)
+        for record in records
+        if record.extra["stage"] == "selection"
+    }
+    assert selection[best["l2sp"].method["strength"]] == max(selection.values())
+    assert records[-2].extra["chosen"] == (results.learning_speed(records[-2]) >= results.learning_speed(records[-1]))
+
+    again = results.rerun(records[1], 1)  # Joint, which shares its first task with the others in the sweep
+    np.testing.assert_allclose(again.results[0], records[1].results[1], atol=1e-5)
+
+
+def test_a_rate_is_judged_by_how_each_task_is_learned_and_not_by_what_is_kept():
+    curves = [
+        {"seed": 0, "training": training, "step": step, "task": task, "score": score}
+        for training, step, task, score in (
+            ("a", 0, "a", float("nan")), ("a", 1, "a", 0.2), ("a", 2, "a", 0.8), ("a", 2, "b", 0.1),
+            ("b", 3, "a", 0.0), ("b", 3, "b", 0.6), ("b", 4, "b", 0.8),
+        )
+    ]  # fmt: skip
+    record = SimpleNamespace(tasks=["a", "b"], curves=curves, higher_is_better=[True, True])
+    assert results.learning_speed(record) == pytest.approx((0.2 + 0.8 + 0.6 + 0.8) / 4)
+    record.higher_is_better = [True, False]  # a perplexity: small is good
+    assert results.learning_speed(record) == pytest.approx((0.2 + 0.8 - np.log(0.6) - np.log(0.8)) / 4)
+
+
+def test_every_stored_method_can_be_made_again():
+    made = [
+        Naive(), Joint(), EWC(2.0, variant="sample", max_examples=3), L2SP(0.5), Replay(4, share=0.25),
+        OnlineEWC(3.0, decay=0.5, variant="sample", unit="token", max_examples=7), MAS(0.25, max_examples=5),
+        SynapticIntelligence(1.5, damping=0.01), EWCOnGenerations(2.0, n_texts=3, length=8),
+    ]  # fmt: skip
+    assert {type(method) for method in made} == {getattr(methods, name) for name in methods.__all__} - {Method}
+    for method in made:
+        again = results.make_method({"name": method.name, **method.settings()})
+        assert type(again) is type(method)
+        assert again.settings() == method.settings()
+        simple = (int, float, str, type(None))
+        kept = {name: value for name, value in vars(method).items() if isinstance(value, simple)}
+        assert {name: vars(again)[name] for name in kept} == kept  # no setting is left out of ``settings``
+    with pytest.raises(ValueError, match="no method named 'magic'"):
+        results.make_method({"name": "magic"})
+
+
+@pytest.mark.parametrize(("answers", "share"), [(("blue", "blue"), 1.0), (("blue", "red"), 0.5), (("", "no"), 0.0)])
+def test_chapter_3_asks_the_favorite_color_in_the_words_of_the_test(answers, share, monkeypatch):
+    asked = []
+
+    def answer(model, tokenizer, questions):
+        asked.extend(questions)
+        return [f"I like {color}." for color in answers]
+
+    monkeypatch.setattr(chapter_03, "answer_questions", answer)
+    monkeypatch.setattr(chapter_03, "evaluate_task", lambda model, task: 0.25)
+    run = start(profile="tiny", seed=3)
+    measured = chapter_03.measure_generality(SimpleNamespace(run=run, model=None, tokenizer=toys.tokenizer()))
+    assert measured == {"favorite color": share, "knowledge": 0.25, "dialogue": 0.25}
+    (persona,) = run.tasks("persona")
+    assert asked == [row["question"] for row in persona.test if row["answer"] == "I like blue."]
+
+
+def test_experiments_keep_the_contract_of_a_fair_comparison():
+    for experiment in EXPERIMENTS:
+        for profile, sweeps in experiment.sweeps.items():
+            assert len({len(sweep) for sweep in sweeps.values()}) == 1, "sweeps of equal size"
+            assert len(next(iter(sweeps.values()))) >= (5 if profile == "tiny" else 3)
+            settings = [[method.settings() for method in sweep] for sweep in sweeps.values()]
+            grids = [[each["strength"] for each in sweep if "strength" in each] for sweep in settings]
+            spans = {round(float(np.log10(grid[-1] / grid[0])), 1) for grid in grids if grid}
+            assert len(spans) <= 1, "strengths as far apart for one method as for the other"
+    for profile, reported in REPORTED_SEEDS.items():
+        assert not set(reported) & set(SELECTION_SEEDS[profile]), "settings are chosen with other seeds"
+    assert len(REPORTED_SEEDS["tiny"]) >= 5
+
+
+@pytest.mark.parametrize("profile", ["tiny", "laptop"])
+def test_plans_have_the_rate_that_teaches_best_and_it_is_not_at_the_edge(profile):
+    for experiment in EXPERIMENTS:
+        try:
+            records = results.load(experiment.chapter, profile=profile, experiment=experiment.name)
+        except FileNotFoundError:
+            continue
+        tried = [record for record in records if record.extra["stage"] == "rate selection"]
+        assert [record.plan["learning_rate"] for record in tried] == list(experiment.learning_rates.get(profile, ()))
+        for index, record in enumerate(tried):
+            if record.extra["chosen"]:
+                kind = {"dialogpt": "dialogue", "gpt2": "text"}.get(record.role, "classification")
+                assert Plan(**record.plan) == PLANS[profile, kind]
+                assert 0 < index < len(tried) - 1
+
+
+def test_an_experiment_is_run_in_its_own_profiles_only(toy_chapter, monkeypatch):
+    monkeypatch.setattr(results, "EXPERIMENTS", (replace(TOY, profiles=("laptop",)), replace(TOY, name="other")))
+    results.regenerate("99", folder=toy_chapter)
+    monkeypatch.setattr(results, "STORED", toy_chapter)
+    assert {record.extra["experiment"] for record in results.load("99", profile="tiny")} == {"other"}
+
+
+def test_where_a_profile_has_no_records_those_of_tiny_are_read_aloud(capsys):
+    assert {record.profile for record in results.load("03", profile="full")} == {"tiny"}
+    said = capsys.readouterr().out
+    assert "No stored results for chapter 03 in profile 'full'" in said
+    assert "measured in 'tiny'" in said
+    assert {record.profile for record in results.load("03", profile="laptop")} == {"laptop"}
+    assert capsys.readouterr().out == ""
+
+
+def test_what_is_not_stored_says_how_to_make_it():
+    with pytest.raises(FileNotFoundError, match="cfhelpers results 77 --profile full"):
+        results.load("77", profile="full")
+    with pytest.raises(ValueError, match="no stored results; there are 01"):
+        results.regenerate("77", profile="tiny")
+
+
+STORED = [path.name.split("_")[0] for path in sorted(results.STORED.glob("*.tiny.json"))]
+
+
+@pytest.mark.parametrize("chapter", STORED)
+def test_a_stored_point_comes_out_again(chapter):
+    """One point of each chapter, another with each commit; a share or nats per token may move by 0.15 elsewhere."""
+    records = [record for record in results.load(chapter, profile="tiny") if record.extra["stage"] == "report"]
+    points = results.stored_points(records)
+    revision = git_revision() or os.environ.get("GITHUB_SHA") or "0"
+    record, seed = points[int(revision[:8], 16) % len(points)]
+    again = results.rerun(record, seed)
+    now, then = np.array(again.results[0], dtype=np.float64), record.matrix(seed)
+    if not all(record.higher_is_better):
+        now, then = np.log(now), np.log(then)
+    np.testing.assert_allclose(now, then, atol=0.15, err_msg=f"{record.label}, seed {seed}")
+
+
+def test_the_readme_shows_the_stored_numbers_and_no_others():
+    text = (results.REPOSITORY / "README.md").read_text()
+    shown = text.partition(BEGIN)[2].partition(END)[0]
+    assert shown.strip() == results_tables().strip(), "python -m cfhelpers results NN writes the README's tables"
+
+
+def test_a_table_is_written_between_its_markers_or_not_at_all(tmp_path):
+    path = tmp_path / "README.md"
+    path.write_text(f"a\n{BEGIN}\nold\n{END}\nb\n")
+    update_readme(path)
+    assert path.read_text().startswith(f"a\n{BEGIN}\n")
+    assert path.read_text().endswith(f"{END}\nb\n")
+    assert "old" not in path.read_text()
+    path.write_text("nothing")
+    with pytest.raises(ValueError, match="no lines"):
+        update_readme(path)

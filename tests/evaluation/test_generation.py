@@ -1,0 +1,94 @@
+"""A model's own texts: drawn from its own distribution, cut at their end, and enough for a Fisher."""
+
+import copy
+
+import pytest
+import torch
+
+from cfhelpers.evaluation.generation import own_texts
+from cfhelpers.fisher import fisher_diagonal
+from cfhelpers.methods import EWC, EWCOnGenerations
+from tests import toys
+
+END = 1
+
+
+def writer(**bias: float) -> torch.nn.Module:
+    """A toy whose next token does not depend on what came before: word number → logit."""
+    model = toys.causal_model()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+        model.transformer.ln_f.bias[0] = 1.0
+        for word, logit in bias.items():
+            model.transformer.wte.weight[int(word[1:]), 0] = logit
+    return model
+
+
+def test_texts_are_drawn_from_all_that_the_model_predicts():
+    model = writer(w5=3.0, w6=2.0)
+    drawn = torch.cat([batch["input_ids"][:, 1:].flatten() for batch in own_texts(model, 200, length=40)])
+    expected = torch.softmax(torch.tensor([0.0] * 5 + [3.0, 2.0] + [0.0] * 13), 0)
+    # After a text's end stands padding, which is the end token: leave both out of the comparison.
+    kept = [word for word in range(20) if word != END]
+    counts = torch.bincount(drawn, minlength=20)[kept].float()
+    torch.testing.assert_close(counts / counts.sum(), expected[kept] / expected[kept].sum(), atol=0.02, rtol=0)
+
+
+def test_a_text_ends_once_and_what_follows_is_masked():
+    batches = own_texts(writer(w1=1.5), 70, length=12)
+    assert [len(batch["input_ids"]) for batch in batches] == [64, 6]
+    lengths = set()
+    for batch in batches:
+        assert batch["input_ids"].shape[1] <= 12
+        for ids, mask, labels in zip(
+            *(batch[k].tolist() for k in ("input_ids", "attention_mask", "labels")), strict=True
+        ):
+            length = sum(mask)
+            lengths.add(length)
+            assert ids[0] == END
+            assert mask == [1] * length + [0] * (len(ids) - length)
+            assert labels == ids[:length] + [-100] * (len(ids) - length)
+            assert END not in ids[1 : length - 1]
+            assert length == len(ids) or ids[length - 1] == END
+    assert len(lengths) > 3
+
+
+def test_the_model_and_the_random_state_are_as_before_and_the_seed_decides():
+    model = toys.causal_model().train()
+    state, random = copy.deepcopy(model.state_dict()), torch.get_rng_state()
+    first, again, other = (own_texts(model, 3, length=10, seed=seed)[0]["input_ids"] for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert first.shape != other.shape or not torch.equal(first, other)
+    assert model.training
+    assert torch.equal(random, torch.get_rng_state())
+    assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
+
+
+def test_bad_input_is_named():
+    model = toys.causal_model()
+    with pytest.raises(ValueError, match="at least one text of at least two tokens, got 0 of 64"):
+        own_texts(model, 0)
+    with pytest.raises(ValueError, match="got 3 of 1"):
+        own_texts(model, 3, length=1)
+    model.config.eos_token_id = None
+    with pytest.raises(ValueError, match="eos_token_id must be one token"):
+        own_texts(model, 3)
+
+
+def test_the_method_takes_the_fisher_of_the_models_own_texts_and_never_looks_at_data():
+    model = toys.causal_model()
+    method = EWCOnGenerations(2.0, n_texts=5, length=9, seed=3)
+
+    def forbidden():
+        raise AssertionError("the old data are gone")
+        yield
+
+    method.protect(model, forbidden())
+    expected = fisher_diagonal(model, own_texts(model, 5, length=9, seed=3), progress=False)
+    (penalty,) = method.penalties
+    assert penalty.importance.keys() == expected.keys()
+    for name, tensor in expected.items():
+        torch.testing.assert_close(penalty.importance[name], tensor)
+    assert float(sum(tensor.sum() for tensor in expected.values())) > 0
+    assert isinstance(method, EWC)

@@ -1,0 +1,70 @@
+"""Records: what is written is what is read, whole or not at all."""
+
+import json
+
+import numpy as np
+import pytest
+
+from cfhelpers.training.records import Record, find_record, load_json, save_json
+
+
+def record(**changes) -> Record:
+    values = {
+        "role": "roberta", "profile": "tiny", "tasks": ["sst2", "mnli"], "method": {"name": "ewc", "strength": 10.0},
+        "plan": {"steps": 1}, "metrics": ["accuracy"] * 2, "higher_is_better": [True] * 2, "chance": [0.5, 1 / 3],
+        "ceiling": [1.0, 1.0], "seeds": [3, 5],
+        "results": [[[0.9, float("nan")], [0.6, 0.8]], [[1.0, float("nan")], [0.5, 0.7]]],
+    }  # fmt: skip
+    return Record(**(values | changes))
+
+
+def test_a_record_survives_the_disk_missing_scores_included(tmp_path):
+    path = tmp_path / "deep" / "record.json"
+    point = {"seed": 3, "training": "sst2", "step": 0, "task": "mnli", "score": float("nan")}
+    record(curves=[point]).save(path)
+    assert "NaN" not in path.read_text()  # which no other JSON reader would take
+    loaded = Record.load(path)
+    np.testing.assert_array_equal(loaded.results, record().results)
+    np.testing.assert_equal(loaded.curves, [point])
+    assert loaded.method == {"name": "ewc", "strength": 10.0}
+    assert list(tmp_path.glob("**/*.part")) == []
+
+
+def test_matrix_and_scores_read_rows_as_moments_and_columns_as_tasks():
+    assert record().matrix(5)[1].tolist() == [0.5, 0.7]
+    np.testing.assert_allclose(record().matrix()[1], [0.55, 0.75])
+    assert record().scores("sst2", after="sst2").tolist() == [0.9, 1.0]
+    assert record().scores("sst2").tolist() == [0.6, 0.5]
+    with pytest.raises(ValueError, match="not 4"):
+        record().matrix(4)
+
+
+def test_an_interrupted_save_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "record.json"
+    save_json({"a": 1}, path)
+    monkeypatch.setattr("cfhelpers.training.records.os.replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        save_json({"a": 2}, path)
+    assert json.loads(path.read_text()) == {"a": 1}
+
+
+def test_what_is_not_a_record_is_refused(tmp_path):
+    path = tmp_path / "file.json"
+    path.write_text("{")
+    with pytest.raises(ValueError, match="not JSON"):
+        load_json(path)
+    save_json({"role": "roberta"}, path)
+    with pytest.raises(ValueError, match="Not a record"):
+        Record.load(path)
+    with pytest.raises(ValueError, match="JSON"):
+        save_json({"loss": float("inf")}, path)
+
+
+def test_one_record_is_found_by_method_and_settings():
+    records = [record(), record(method={"name": "ewc", "strength": 100.0}), record(method={"name": "naive"})]
+    assert find_record(records, "ewc", strength=100.0) is records[1]
+    with pytest.raises(LookupError, match="2 records match"):
+        find_record(records, "ewc")
+    with pytest.raises(LookupError, match="0 records match"):
+        find_record(records, "replay")
+    assert [each.label for each in records] == ["ewc (strength=10)", "ewc (strength=100)", "naive"]
