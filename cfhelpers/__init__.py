@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cfhelpers import evaluation, methods, metrics, models, plots, tasks, training, worlds
+    from cfhelpers import evaluation, methods, metrics, models, plots, tables, tasks, training, worlds
     from cfhelpers.course import checks, results, widgets
     from cfhelpers.fisher import Importance, fisher_diagonal, mas_importance
     from cfhelpers.methods import EWC
@@ -44,6 +44,7 @@ __all__ = [
     "results",
     "start",
     "suggest_strength",
+    "tables",
     "tasks",
     "training",
     "widgets",

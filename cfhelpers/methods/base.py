@@ -24,8 +24,12 @@ class Method:
     name = "method"
     restarts_from_base = False
     """True for a method that begins every task from the untouched model."""
-    watches_training = False
-    """True for a method that has to see the first task's training, where it changes nothing, as well."""
+    own_first_task = False
+    """True for a method whose first task cannot be learned plainly: it watches that training, or trains other weights
+    than the model's own."""
+    learning_rate: float | None = None
+    """A rate of the method's own, for one that does not train all weights (adapters, prompts); None takes the plan's,
+    as every method must that does. It belongs into ``settings``."""
 
     def prepare_model(self, model: nn.Module, task: EncodedTask) -> nn.Module:
         """Return the model that trains on ``task``; a classifier gets the task's head here."""

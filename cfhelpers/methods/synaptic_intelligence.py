@@ -44,7 +44,7 @@ class SynapticIntelligence(AccumulatedMethod):
     """
 
     name = "synaptic_intelligence"
-    watches_training = True
+    own_first_task = True
 
     def __init__(self, strength: float, *, damping: float = 1e-3) -> None:
         super().__init__(strength)

@@ -10,7 +10,8 @@ class Plan:
     Attributes:
         steps: Optimizer steps for each task.
         batch_size: Sequences in one step.
-        learning_rate: Of AdamW without weight decay, after a warm-up of 5 % of the steps, falling linearly to zero.
+        learning_rate: Of AdamW without weight decay, after a warm-up of 5 % of the steps, falling linearly to zero. A
+            method that does not train all weights may have a rate of its own.
         curve_points: How often each task's validation score is taken while one task is learned.
         size: Training examples of a task given by its name, as for ``Runtime.tasks``; None takes the task's own.
         max_length: Longest sequence in tokens; of texts the length of a block, the context of every perplexity.

@@ -62,9 +62,9 @@ class Learned:
     def then(self, method: Method, *, measure: Measure | None = None, progress: bool = True) -> Learned:
         """Learn the remaining tasks with another method, leaving this object as it is.
 
-        Every method here trains the first task plainly, so methods can share it: what comes out equals a run of
-        ``method`` from the beginning, bit for bit. A method that has to watch the first task's training cannot share
-        it: for such a one (``watches_training``) this *is* a run from the beginning, with the same seed and plan.
+        Most methods train the first task plainly, so they can share it: what comes out equals a run of ``method``
+        from the beginning, bit for bit. One that watches that training, or trains other weights than the model's own,
+        cannot share it: for it (``own_first_task``) this *is* a run from the beginning, with the same seed and plan.
 
         Args:
             method: A fresh method; a copy of it looks at the model and the tasks learned so far first.
@@ -76,7 +76,7 @@ class Learned:
         """
         if self.n_learned != 1 or not isinstance(self.method, Naive):
             raise ValueError("Only a model that has learned one task plainly (Naive) can go on with another method.")
-        if method.watches_training:
+        if method.own_first_task:
             tasks = [task.task for task in self.tasks]
             return learn_once(
                 self.run, self.record.role, tasks, method, plan=self.plan, measure=measure, progress=progress
@@ -316,7 +316,7 @@ def _arguments(learned: Learned, steps: int, folder: str) -> TrainingArguments:
         output_dir=folder,
         max_steps=steps,
         per_device_train_batch_size=learned.plan.batch_size,
-        learning_rate=learned.plan.learning_rate,
+        learning_rate=learned.method.learning_rate or learned.plan.learning_rate,
         warmup_steps=max(1, steps // 20),
         logging_steps=max(1, steps // 20),
         save_strategy="no",
