@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from tests.benchmarks import measure, report
-from tests.benchmarks.methods import METHODS, Squares, squares_of_each
+from tests.benchmarks.peers import METHODS, Squares, squares_of_each
 from tests.benchmarks.workloads import WORKLOADS, Workload, known_name
 
 FLOOR = "forward + backward"
