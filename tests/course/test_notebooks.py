@@ -327,6 +327,29 @@ def test_cleaning_takes_out_what_passes(tmp_path: Path):
     assert cleaning.problems(notebook) == []
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[transformers] `loss_type=None` was set in the config but it is unrecognized.",
+        "naive, seed 0:  40%|####      | 48/120 [00:01<00:02, 33.1it/s]\nUserWarning: 100% wrong",
+    ],
+)
+def test_a_warning_stays_and_is_named(tmp_path: Path, text: str):
+    notebook = executed(new_output("stream", name="stderr", text=text))
+    cleaning.clean(notebook, tmp_path)
+    assert notebook.cells[0].outputs[0].text == text
+    (problem,) = cleaning.problems(notebook)
+    assert "red box" in problem
+
+
+def test_build_files_fails_on_standard_error(tmp_path: Path, capsys: pytest.CaptureFixture):
+    folder = tmp_path / "notebooks" / "source"
+    folder.mkdir(parents=True)
+    write_source(folder, "# %%\nimport warnings\nwarnings.warn('something is odd')\n")
+    assert building.build_files(tmp_path) == 1
+    assert "something is odd" in capsys.readouterr().err
+
+
 def test_cleaning_makes_paths_relative_to_the_repository(tmp_path: Path):
     text = f"wrote {tmp_path}/notebooks/x.json\n"
     notebook = executed(
@@ -359,8 +382,7 @@ def test_nbconvert_shows_the_alternative_text(tmp_path: Path):
 @pytest.mark.parametrize(
     ("cell", "message"),
     [
-        (new_markdown_cell("word " * 81), "81 words"),
-        (new_code_cell("pass\n" * 26), "26 lines"),
+        (new_code_cell("pass\n" * 21), "21 lines"),
         (new_code_cell("open('/home/me/file')"), "absolute path"),
         (new_code_cell("open(r'C:\\Users\\me')"), "absolute path"),
         (new_code_cell("x", outputs=[new_output("error", ename="NameError", evalue="x", traceback=[])]), "an error"),
@@ -373,10 +395,36 @@ def test_each_broken_rule_is_named(cell: NotebookNode, message: str):
     assert message in problem
 
 
+def test_words_are_counted_cell_by_cell_and_in_the_median():
+    short, long, reading = new_markdown_cell("word " * 45), new_markdown_cell("word " * 91), "## References\n"
+    assert cleaning.problems(new_notebook(cells=[short, short, long])) == ["cell 3: 91 words of prose; at most 90"]
+    assert cleaning.problems(new_notebook(cells=[short, short, new_markdown_cell(reading + "word " * 91)])) == []
+    (problem,) = cleaning.problems(new_notebook(cells=[new_markdown_cell("word " * 46)] * 2 + [short]))
+    assert "46 words in the median" in problem
+
+
+def test_code_that_builds_text_is_counted_as_a_share_of_all():
+    text = new_code_cell("from IPython.display import Markdown\n\nMarkdown(f'{x}')")
+    assert cleaning.problems(new_notebook(cells=[text, *[new_code_cell("pass\n" * 6)] * 2])) == []
+    (problem,) = cleaning.problems(new_notebook(cells=[text, new_code_cell("pass\n" * 11)]))
+    assert "2 of its 13 lines" in problem
+    long = new_code_cell("Markdown(\n    f'{1}'\n    f'{2}'\n    f'{3}'\n    f'{4}'\n    f'{5}'\n)")
+    found = cleaning.problems(new_notebook(cells=[long, *[new_code_cell("pass\n" * 20)] * 3]))
+    assert found == ["cell 1: a computed text of more than 4 lines"]
+    only_imported = new_code_cell("from IPython.display import Markdown")
+    assert cleaning.problems(new_notebook(cells=[only_imported])) == []
+
+
 def test_what_keeps_the_rules_has_no_problems():
     cells = [
-        new_markdown_cell("word " * 80 + "\n```python\n" + "code " * 99 + "\n```\n| a | table |\n"),
-        new_code_cell("pass\n" * 25),
+        new_markdown_cell("word " * 90 + "\n```python\n" + "code " * 99 + "\n```\n| a | table |\n"),
+        new_markdown_cell("## References\n" + "word " * 200),
+        new_markdown_cell("word"),
+        new_markdown_cell("word"),
+        new_code_cell("pass\n\n" * 20),
+        new_code_cell("%pip install something"),
+        new_code_cell("Markdown(\n    f'{1}'\n    f'{2}'\n    f'{3}'\n    f'{4}'\n)"),
+        *[new_code_cell("pass\n" * 20)] * 2,
         new_markdown_cell("[a link](https://example.org/home/page) and a/home/b"),
     ]
     assert cleaning.problems(new_notebook(cells=cells)) == []
