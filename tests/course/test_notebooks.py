@@ -396,23 +396,26 @@ def test_each_broken_rule_is_named(cell: NotebookNode, message: str):
 
 
 def test_words_are_counted_cell_by_cell_and_in_the_median():
-    short, long, reading = new_markdown_cell("word " * 45), new_markdown_cell("word " * 91), "## References\n"
-    assert cleaning.problems(new_notebook(cells=[short, short, long])) == ["cell 3: 91 words of prose; at most 90"]
-    assert cleaning.problems(new_notebook(cells=[short, short, new_markdown_cell(reading + "word " * 91)])) == []
-    (problem,) = cleaning.problems(new_notebook(cells=[new_markdown_cell("word " * 46)] * 2 + [short]))
-    assert "46 words in the median" in problem
+    def problems(*words: int, heading: str = "") -> list[str]:
+        texts = [heading + "word " * count for count in words]
+        return cleaning.problems(new_notebook(cells=[new_markdown_cell(text) for text in texts]))
+
+    assert problems(45, 45, 91) == ["cell 3: 91 words of prose; at most 90"]
+    assert problems(1, 1, 300, heading="## References\n") == []
+    assert problems(46, 46, 1) == ["its prose cells have 46 words in the median; at most 45"]
 
 
 def test_code_that_builds_text_is_counted_as_a_share_of_all():
-    text = new_code_cell("from IPython.display import Markdown\n\nMarkdown(f'{x}')")
-    assert cleaning.problems(new_notebook(cells=[text, *[new_code_cell("pass\n" * 6)] * 2])) == []
-    (problem,) = cleaning.problems(new_notebook(cells=[text, new_code_cell("pass\n" * 11)]))
+    def problems(*sources: str) -> list[str]:
+        return cleaning.problems(new_notebook(cells=[new_code_cell(source) for source in sources]))
+
+    text = "from IPython.display import Markdown\n\nMarkdown(f'{x}')"
+    assert problems(text, "pass\n" * 12) == []
+    (problem,) = problems(text, "pass\n" * 11)
     assert "2 of its 13 lines" in problem
-    long = new_code_cell("Markdown(\n    f'{1}'\n    f'{2}'\n    f'{3}'\n    f'{4}'\n    f'{5}'\n)")
-    found = cleaning.problems(new_notebook(cells=[long, *[new_code_cell("pass\n" * 20)] * 3]))
-    assert found == ["cell 1: a computed text of more than 4 lines"]
-    only_imported = new_code_cell("from IPython.display import Markdown")
-    assert cleaning.problems(new_notebook(cells=[only_imported])) == []
+    assert problems("from IPython.display import Markdown", "pass") == []
+    long = "Markdown(\n    f'{1}'\n    f'{2}'\n    f'{3}'\n    f'{4}'\n    f'{5}'\n)"
+    assert problems(long, *["pass\n" * 20] * 3) == ["cell 1: a computed text of more than 4 lines"]
 
 
 def test_what_keeps_the_rules_has_no_problems():
@@ -424,7 +427,7 @@ def test_what_keeps_the_rules_has_no_problems():
         new_code_cell("pass\n\n" * 20),
         new_code_cell("%pip install something"),
         new_code_cell("Markdown(\n    f'{1}'\n    f'{2}'\n    f'{3}'\n    f'{4}'\n)"),
-        *[new_code_cell("pass\n" * 20)] * 2,
+        new_code_cell("pass\n" * 20),
         new_markdown_cell("[a link](https://example.org/home/page) and a/home/b"),
     ]
     assert cleaning.problems(new_notebook(cells=cells)) == []

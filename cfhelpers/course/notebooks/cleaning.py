@@ -81,7 +81,7 @@ def _balance_problems(notebook: NotebookNode) -> Iterator[str]:
     """Name what is wrong with the notebook as a whole: too wordy, or too much code that only builds text."""
     words = [count_words(cell.source) for cell in notebook.cells if cell.cell_type == "markdown"]
     if words and (median := statistics.median(words)) > MAXIMUM_MEDIAN_WORDS:
-        yield f"its prose cells have {median:g} words in the median; at most {MAXIMUM_MEDIAN_WORDS}: one claim, one cell"
+        yield f"its prose cells have {median:g} words in the median; at most {MAXIMUM_MEDIAN_WORDS}"
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     lines = sum(map(count_code_lines, code))
     building_text = sum(count_code_lines(source) for source in code if _markdown_calls(source))
