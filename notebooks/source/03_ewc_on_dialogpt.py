@@ -379,7 +379,7 @@ if reported[0].profile != run.profile:  # another model has another scale
     trial, to_learn = cf.EWC(1.0, variant=best["variant"]), taught.tasks[1].batches("train", taught.plan.batch_size)
     trial.protect(taught.model, taught.tasks[0].batches("train"))
     strength = cf.suggest_strength(taught.model, trial, to_learn, learning_rate=taught.plan.learning_rate)
-print(f"λ = {strength:.3g}; labels: {best['variant']}")
+print(f"λ = {strength:g}; labels: {best['variant']}")
 mine = taught.then(MyEWC(strength, best["variant"]))
 
 # %%
@@ -422,8 +422,8 @@ both[f"your EWC, λ = {my_strength:g}"] = taught.then(MyEWC(my_strength, best["v
 cf.tables.comparison(both).iloc[:, :3]
 
 # %% [markdown]
-# Too weak protects nothing; too strong keeps the model from learning, or even throws it off: a stiff spring and a
-# finite step overshoot. Between the two lies a stretch that has to be found.
+# Too weak protects nothing; too strong keeps the model from learning. Between the two lies a stretch that has to be
+# found.
 
 # %% [markdown]
 # ## Is it still blue?
@@ -620,7 +620,8 @@ cf.tables.measured(chosen, "knowledge", "recall")
 cf.tables.measured(chosen, "dialogue", "perplexity")
 
 # %% [markdown]
-# Most of it goes with the persona already, before any method protects anything.
+# Most of the knowledge goes with the persona already, before any method protects anything: every row has the same
+# second column, for up to there all were trained alike.
 
 # %% [markdown]
 # **What it shows.** On these two tasks, how much each method keeps, learns, takes and stores.
@@ -733,7 +734,8 @@ Markdown(
 # ```
 
 # %% [markdown]
-# 5\. Protect general dialogue as well. Does it suffer less?
+# 5\. Protect general dialogue as well. Does it suffer less? A text has more tokens than an answer, so its Fisher is
+# larger: which λ does it need?
 #
 # ```python
 # from cfhelpers.tasks.encoding import encode_task
@@ -743,7 +745,7 @@ Markdown(
 # wider.protect(taught.model, talk.batches("train", 16))
 # protected = taught.then(wider)
 # for name, learned in {"naive": naive, "your EWC": mine, "wider": protected}.items():
-#     print(name, cf.evaluate_task(learned.model, talk))
+#     print(name, cf.evaluation.evaluate_task(learned.model, talk))
 # ```
 
 # %% [markdown]
