@@ -15,7 +15,7 @@ from cfhelpers import plots
 from cfhelpers.course.experiments import EXPERIMENTS
 from cfhelpers.course.results import stored
 from cfhelpers.metrics import mean_and_interval
-from cfhelpers.tables.cells import cell
+from cfhelpers.tables.cells import cell, megabytes
 from cfhelpers.training.records import Record
 
 if TYPE_CHECKING:
@@ -119,8 +119,7 @@ def _kept_and_learned(record: Record | None) -> list[str]:
 def _stored(record: Record | None) -> str:
     if record is None:
         return "–"
-    size = record.stored_bytes / 1e6
-    return "all data" if record.method["name"] == "joint" else f"{size:.1g}" if size < 1 else f"{size:,.0f}"
+    return "all data" if record.method["name"] == "joint" else megabytes(record.stored_bytes)
 
 
 def results_tables() -> str:

@@ -25,6 +25,8 @@ def test_a_comparison_has_a_row_per_method_and_a_column_per_moment():
     assert table.loc["ewc", "first, at the end"] == f"{expected.mean:.1f} ± {expected.half_width:.1f}"
     assert table.loc["ewc", "stored, MB"] == "8.25"
     assert table.loc["ewc", "training, s"] == "4"
+    naive.stored_bytes = 5_400
+    assert tables.costs({"replay": naive}).loc["replay", "stored, MB"] == "0.005"
 
 
 def test_records_without_names_get_short_ones_that_differ():
