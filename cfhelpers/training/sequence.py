@@ -283,6 +283,7 @@ def _learn_task(learned: Learned, bar: tqdm[Any]) -> None:
             model=learned.model,
             args=_arguments(learned, steps, folder),
             train_dataset=data,
+            is_mixed=True,
             data_collator=task.collate,
             callbacks=[curve],
         )
