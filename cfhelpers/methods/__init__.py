@@ -1,25 +1,33 @@
 """Continual-learning methods, one class a file, all behind :class:`cfhelpers.methods.base.Method`."""
 
 from cfhelpers.methods.base import Method
+from cfhelpers.methods.combined import Combined
+from cfhelpers.methods.entropy_gated import EntropyGated
 from cfhelpers.methods.ewc import EWC
 from cfhelpers.methods.ewc_on_generations import EWCOnGenerations
 from cfhelpers.methods.joint import Joint
 from cfhelpers.methods.l2sp import L2SP
+from cfhelpers.methods.lwf import LwF
 from cfhelpers.methods.mas import MAS
 from cfhelpers.methods.naive import Naive
 from cfhelpers.methods.online_ewc import OnlineEWC
 from cfhelpers.methods.replay import Replay
+from cfhelpers.methods.self_distillation import SelfDistillation
 from cfhelpers.methods.synaptic_intelligence import SynapticIntelligence
 
 __all__ = [
     "EWC",
     "L2SP",
     "MAS",
+    "Combined",
     "EWCOnGenerations",
+    "EntropyGated",
     "Joint",
+    "LwF",
     "Method",
     "Naive",
     "OnlineEWC",
     "Replay",
+    "SelfDistillation",
     "SynapticIntelligence",
 ]
