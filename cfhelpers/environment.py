@@ -137,7 +137,12 @@ def hub_endpoint() -> str:
 
 
 def hub_reachable(timeout: float = 3.0) -> bool:
-    """Ask the hub for one header and wait ``timeout`` seconds for it at most, name look-up included.
+    """Ask the hub for one header and wait ``timeout`` seconds for it at most."""
+    return answers(hub_endpoint(), timeout)
+
+
+def answers(address: str, timeout: float = 3.0) -> bool:
+    """Ask a server for one header and wait ``timeout`` seconds for it at most, name look-up included.
 
     The request runs in a thread of its own, because no socket time-out covers a name server that does not answer or
     a server that sends one byte at a time.
@@ -146,10 +151,10 @@ def hub_reachable(timeout: float = 3.0) -> bool:
 
     def ask() -> None:
         try:
-            request = urllib.request.Request(hub_endpoint(), method="HEAD", headers={"User-Agent": "cfhelpers"})
+            request = urllib.request.Request(address, method="HEAD", headers={"User-Agent": "cfhelpers"})
             urllib.request.urlopen(request, timeout=timeout).close()
         except urllib.error.HTTPError as error:
-            if error.code >= 500 or error.code == 407:  # a gateway or proxy answered, not the hub
+            if error.code >= 500 or error.code == 407:  # a gateway or proxy answered, not the server
                 return
         except (OSError, ValueError, http.client.HTTPException):  # no connection; no address; no HTTP
             return

@@ -97,6 +97,22 @@ def load_model(role: str, profile: str, *, device: str | torch.device = "cpu", s
     return LoadedModel(model.to(device).eval(), tokenizer, role, source)
 
 
+def check_role(role: str, task: str, kind: str) -> None:
+    """Make sure that the model of a role can learn a task of a kind.
+
+    Raises:
+        ValueError: A causal language model cannot classify, or an encoder cannot write.
+    """
+    if role not in ROLES or (role in CAUSAL_ROLES) == (kind != "classification"):
+        return
+    causal, encoders = CAUSAL_ROLES, [each for each in ROLES if each not in CAUSAL_ROLES]
+    what, others = ("a causal language model", encoders) if role in causal else ("an encoder", causal)
+    raise ValueError(
+        f"the role {role!r} is {what}, and the task {task!r} is of the kind {kind!r}; "
+        f"take the role {' or '.join(map(repr, others))}, or another task."
+    )
+
+
 def _load_tiny(role: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, str]:
     """Load one of the two models that are part of the package."""
     name = "causal" if role in CAUSAL_ROLES else "encoder"

@@ -18,6 +18,7 @@ from cfhelpers import environment
 from cfhelpers.evaluation.scores import evaluate_task
 from cfhelpers.methods.base import Method
 from cfhelpers.methods.naive import Naive
+from cfhelpers.models.loading import check_role
 from cfhelpers.tasks import task_kind
 from cfhelpers.tasks.encoding import EncodedTask, Split, encode_task
 from cfhelpers.tasks.task import Task
@@ -121,10 +122,12 @@ def learn_once(
         The model and its record.
 
     Raises:
-        ValueError: No task, tasks of different kinds, an unknown name or role, or a plan that trains nothing.
+        ValueError: No task, tasks of different kinds, an unknown name or role, a role that cannot learn these tasks,
+            or a plan that trains nothing.
     """
     plan = _checked_plan(tasks, plan, run.profile)
     made = [task if isinstance(task, Task) else run.tasks(task, size=plan.size)[0] for task in tasks]
+    check_role(role, made[0].name, made[0].kind)
     environment.seed_everything(run.seed)
     loaded = run.load(role)
     encoded = [

@@ -139,7 +139,11 @@ def test_memory_does_not_grow_with_the_tasks():
     assert sizes == [(once, once), (once, 2 * once), (once, 3 * once)]
 
 
-@pytest.mark.parametrize("make", [lambda: OnlineEWC(3.0, decay=0.5), lambda: MAS(0.1)], ids=["online_ewc", "mas"])
+@pytest.mark.parametrize(
+    "make",
+    [lambda: OnlineEWC(3.0, decay=0.5), lambda: OnlineEWC(3.0, decay=0.5, storage="bfloat16"), lambda: MAS(0.1)],
+    ids=["online_ewc", "online_ewc in bfloat16", "mas"],
+)
 def test_a_loaded_state_goes_on_as_the_saved_one_would_have(make, tmp_path):
     whole, model = make(), toys.causal_model()
     first, second = (encode_task(task, toys.tokenizer(), task_id=index) for index, task in enumerate(DIALOGUES[:2]))
@@ -155,7 +159,9 @@ def test_a_loaded_state_goes_on_as_the_saved_one_would_have(make, tmp_path):
         method.after_task(model, second)
     assert (loaded.total.n_examples, loaded.total.variant) == (whole.total.n_examples, whole.total.variant)
     for ours, theirs in zip(loaded.penalties, whole.penalties, strict=True):
+        assert ours.stored.keys() == theirs.stored.keys()
         for name in theirs.importance:
+            assert ours.stored[name].values.dtype == theirs.stored[name].values.dtype
             assert torch.equal(ours.importance[name], theirs.importance[name])
             assert torch.equal(ours.anchor[name], theirs.anchor[name])
 
