@@ -245,12 +245,14 @@ def test_scores_are_read_out_as_they_are_drawn():
 
 
 def test_shares_over_updates_show_each_history_and_its_mean_with_an_interval():
-    histories = {"its own words": [[0.7, 0.9, 1.0], [0.7, 0.6, 0.5]], "the world": [[0.7, 0.7, 0.7], [0.7, 0.8, 0.6]]}
+    own = [[0.7, 0.9, 1.0], [0.7, 0.6, 0.5], [0.7, 0.6, 0.6]]
+    histories = {"its own words": own, "the world": [[0.7, 0.7, 0.7], [0.7, 0.8, 0.6]]}
     ax: Any = plots.shares_over_updates(histories, taught=0.7)
     assert legend(ax) == ["its own words", "the world", "share in the world"]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("updates", "share of the commoner ending (%)")
     lines = [line.get_ydata() for line in ax.lines]
-    np.testing.assert_allclose(lines[:3], [[70, 90, 100], [70, 60, 50], [70, 75, 75]])
-    band = ax.collections[0].get_paths()[0].vertices
-    interval = mean_and_interval([90, 60])
-    np.testing.assert_allclose(sorted(y for x, y in band if x == 1), [interval.low, interval.high])
+    np.testing.assert_allclose(lines[:4], [[70, 90, 100], [70, 60, 50], [70, 60, 60], [70, 70, 70]])
+    (own_band, no_band) = (each.get_paths()[0].vertices for each in ax.collections)
+    interval = mean_and_interval([90, 60, 60])
+    np.testing.assert_allclose(sorted(y for x, y in own_band if x == 1), [interval.low, interval.high])
+    assert {y for x, y in no_band if x == 1} == {75.0}, "two histories have a mean and no band"
