@@ -172,7 +172,7 @@ def test_the_folded_solution_is_the_exercises_own_code(sample: Path):
 
 def test_the_badge_and_the_install_cell_come_from_one_setting(sample: Path, monkeypatch: pytest.MonkeyPatch):
     setting = {"repository": "someone/fork", "reference": "v9"}
-    monkeypatch.setattr(building, "_colab_setting", lambda: setting)
+    monkeypatch.setattr(building, "colab_setting", lambda: setting)
     first, install = building.build(sample).cells[:2]
     assert "colab.research.google.com/github/someone/fork/blob/v9/notebooks/01_sample.ipynb" in first.source
     assert '"git+https://github.com/someone/fork@v9"' in install.source
