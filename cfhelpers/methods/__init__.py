@@ -5,11 +5,14 @@ from cfhelpers.methods.ewc import EWC
 from cfhelpers.methods.ewc_on_generations import EWCOnGenerations
 from cfhelpers.methods.joint import Joint
 from cfhelpers.methods.l2sp import L2SP
+from cfhelpers.methods.lora import LoRA
 from cfhelpers.methods.mas import MAS
 from cfhelpers.methods.naive import Naive
 from cfhelpers.methods.online_ewc import OnlineEWC
+from cfhelpers.methods.orthogonal_lora import OrthogonalLoRA
 from cfhelpers.methods.replay import Replay
 from cfhelpers.methods.synaptic_intelligence import SynapticIntelligence
+from cfhelpers.methods.wise_ft import WiSEFT
 
 __all__ = [
     "EWC",
@@ -17,9 +20,12 @@ __all__ = [
     "MAS",
     "EWCOnGenerations",
     "Joint",
+    "LoRA",
     "Method",
     "Naive",
     "OnlineEWC",
+    "OrthogonalLoRA",
     "Replay",
     "SynapticIntelligence",
+    "WiSEFT",
 ]
