@@ -8,12 +8,15 @@ from cfhelpers.methods.ewc_on_generations import EWCOnGenerations
 from cfhelpers.methods.joint import Joint
 from cfhelpers.methods.l2sp import L2SP
 from cfhelpers.methods.lwf import LwF
+from cfhelpers.methods.lora import LoRA
 from cfhelpers.methods.mas import MAS
 from cfhelpers.methods.naive import Naive
 from cfhelpers.methods.online_ewc import OnlineEWC
+from cfhelpers.methods.orthogonal_lora import OrthogonalLoRA
 from cfhelpers.methods.replay import Replay
 from cfhelpers.methods.self_distillation import SelfDistillation
 from cfhelpers.methods.synaptic_intelligence import SynapticIntelligence
+from cfhelpers.methods.wise_ft import WiSEFT
 
 __all__ = [
     "EWC",
@@ -24,10 +27,13 @@ __all__ = [
     "EntropyGated",
     "Joint",
     "LwF",
+    "LoRA",
     "Method",
     "Naive",
     "OnlineEWC",
+    "OrthogonalLoRA",
     "Replay",
     "SelfDistillation",
     "SynapticIntelligence",
+    "WiSEFT",
 ]

@@ -18,11 +18,14 @@ from cfhelpers.methods import (
     MAS,
     EWCOnGenerations,
     Joint,
+    LoRA,
     Method,
     Naive,
     OnlineEWC,
+    OrthogonalLoRA,
     Replay,
     SynapticIntelligence,
+    WiSEFT,
 )
 from cfhelpers.metrics import mean_and_interval
 from cfhelpers.training.plans import PLANS, Plan
@@ -109,6 +112,8 @@ def test_every_stored_method_can_be_made_again():
         Naive(), Joint(), EWC(2.0, variant="sample", max_examples=3), L2SP(0.5), Replay(4, share=0.25),
         OnlineEWC(3.0, decay=0.5, variant="sample", unit="token", max_examples=7), MAS(0.25, max_examples=5),
         SynapticIntelligence(1.5, damping=0.01), EWCOnGenerations(2.0, n_texts=3, length=8),
+        LoRA(3, mode="merged", alpha=5.0, targets="mlp", learning_rate=0.01), WiSEFT(0.25),
+        OrthogonalLoRA(3, strength=0.2, alpha=5.0, targets="mlp", learning_rate=0.01),
     ]  # fmt: skip
     assert {type(method) for method in made} == {getattr(methods, name) for name in methods.__all__} - {Method}
     for method in made:
