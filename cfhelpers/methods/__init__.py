@@ -3,12 +3,17 @@
 from cfhelpers.methods.base import Method
 from cfhelpers.methods.ewc import EWC
 from cfhelpers.methods.ewc_on_generations import EWCOnGenerations
+from cfhelpers.methods.freeze_bottom import FreezeBottom
 from cfhelpers.methods.joint import Joint
 from cfhelpers.methods.l2sp import L2SP
 from cfhelpers.methods.mas import MAS
 from cfhelpers.methods.naive import Naive
 from cfhelpers.methods.online_ewc import OnlineEWC
+from cfhelpers.methods.progressive_network import ProgressiveNetwork
+from cfhelpers.methods.progressive_prompts import ProgressivePrompts
+from cfhelpers.methods.prompt_tuning import PromptTuning
 from cfhelpers.methods.replay import Replay
+from cfhelpers.methods.separate_models import SeparateModels
 from cfhelpers.methods.synaptic_intelligence import SynapticIntelligence
 
 __all__ = [
@@ -16,10 +21,15 @@ __all__ = [
     "L2SP",
     "MAS",
     "EWCOnGenerations",
+    "FreezeBottom",
     "Joint",
     "Method",
     "Naive",
     "OnlineEWC",
+    "ProgressiveNetwork",
+    "ProgressivePrompts",
+    "PromptTuning",
     "Replay",
+    "SeparateModels",
     "SynapticIntelligence",
 ]

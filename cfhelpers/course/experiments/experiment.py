@@ -30,6 +30,9 @@ class Experiment:
         curves: Sweeps of which every strength is reported in tiny, for a figure; of the others only the chosen one is.
             "learning rate" reports naive training with every rate.
         steps: Optimizer steps of each task, in place of the profile's own.
+        curve_points: How often each task is scored while one is learned, in place of the profile's own; that scoring
+            costs a long sequence as much as its training.
+        selection_seeds: With which settings are chosen, in place of the profile's own.
     """
 
     chapter: str
@@ -43,3 +46,5 @@ class Experiment:
     profiles: tuple[str, ...] = ("tiny", "laptop", "full")
     curves: tuple[str, ...] = ("ewc", "learning rate")
     steps: int | None = None
+    curve_points: int | None = None
+    selection_seeds: tuple[int, ...] | None = None
