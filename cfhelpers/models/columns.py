@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from cfhelpers.models.layers import layers_of
-from cfhelpers.models.tied import drop_tied
+from cfhelpers.models.tied import drop_tied, fill_tied
 
 
 class Column(nn.Module):
@@ -89,6 +89,7 @@ class ColumnedModel(nn.Module):
         self.base = base
         self.columns = nn.ModuleList(columns)
         self.register_state_dict_post_hook(drop_tied)
+        self.register_load_state_dict_pre_hook(fill_tied)
 
     @property
     def config(self) -> Any:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from cfhelpers.models.classifier import MultiTaskClassifier
 from cfhelpers.models.soft_prompt import SoftPrompt, first_real, insert, remove
-from cfhelpers.models.tied import drop_tied
+from cfhelpers.models.tied import drop_tied, fill_tied
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -104,6 +104,7 @@ class PromptedCausalModel(nn.Module):
         self.base = base
         self.prompts = nn.ModuleList(prompts)
         self.register_state_dict_post_hook(drop_tied)
+        self.register_load_state_dict_pre_hook(fill_tied)
 
     @property
     def config(self) -> PreTrainedConfig:

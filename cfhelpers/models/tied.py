@@ -18,3 +18,12 @@ def drop_tied(module: nn.Module, state: dict[str, Tensor], prefix: str, local: A
         if identity in seen:
             del state[name]
         seen.add(identity)
+
+
+def fill_tied(module: nn.Module, state: dict[str, Tensor], prefix: str, *rest: Any) -> None:
+    """Give a tied weight its second name back before a state dict is loaded, so that nothing is missing."""
+    first: dict[int, str] = {}
+    for name, parameter in module.named_parameters(remove_duplicate=False):
+        kept = first.setdefault(id(parameter), name)
+        if prefix + kept in state:
+            state.setdefault(prefix + name, state[prefix + kept])

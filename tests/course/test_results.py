@@ -17,11 +17,16 @@ from cfhelpers.methods import (
     L2SP,
     MAS,
     EWCOnGenerations,
+    FreezeBottom,
     Joint,
     Method,
     Naive,
     OnlineEWC,
+    ProgressiveNetwork,
+    ProgressivePrompts,
+    PromptTuning,
     Replay,
+    SeparateModels,
     SynapticIntelligence,
 )
 from cfhelpers.training.plans import PLANS, Plan
@@ -107,6 +112,9 @@ def test_every_stored_method_can_be_made_again():
         Naive(), Joint(), EWC(2.0, variant="sample", max_examples=3), L2SP(0.5), Replay(4, share=0.25),
         OnlineEWC(3.0, decay=0.5, variant="sample", unit="token", max_examples=7), MAS(0.25, max_examples=5),
         SynapticIntelligence(1.5, damping=0.01), EWCOnGenerations(2.0, n_texts=3, length=8),
+        FreezeBottom(2, first_task_too=True, learning_rate=0.5), ProgressiveNetwork(3, learning_rate=0.5),
+        ProgressivePrompts(3, learning_rate=0.5, bottleneck=2, words={"sst2": [1, 2]}),
+        PromptTuning(3, shared=True, learning_rate=0.5, bottleneck=2, words={"sst2": [1, 2]}), SeparateModels(),
     ]  # fmt: skip
     assert {type(method) for method in made} == {getattr(methods, name) for name in methods.__all__} - {Method}
     for method in made:

@@ -161,43 +161,48 @@ def test_a_prompt_starts_from_words_or_from_the_vocabulary():
         method.add_prompt(model, "e", [20])
 
 
-@both_kinds
-@isolating
-def test_saved_and_loaded_in_a_fresh_process_it_answers_bitwise_the_same(method, role, tmp_path):
-    learned = once(method, role)
-    first = learned.tasks[0]
-    heads = {name: tensor for name, tensor in bare(learned.model).state_dict().items() if "heads." in name}
-    saved = {
-        "state": learned.method.state_dict(), "heads": heads, "logits": logits(learned, first),
-        "settings": {"name": method.name, **method.settings()}, "tasks": SEQUENCES[role], "role": role,
-    }  # fmt: skip
-    torch.save(saved, tmp_path / "saved.pt")
-    code = """
+FRESH = """
 import sys, torch
 from cfhelpers.course.results import make_method
 from cfhelpers.tasks.encoding import encode_task
 from tests import toys
 
-saved = torch.load(sys.argv[1], weights_only=True)
-model = toys.runtime().load(saved["role"]).model
-tasks = [encode_task(toys.TASKS[name], toys.tokenizer(), task_id=i) for i, name in enumerate(saved["tasks"])]
-if saved["heads"]:
-    for task in tasks:
-        model.add_head(task.name, len(task.task.label_names))
-    model.load_state_dict({**model.state_dict(), **saved["heads"]})
-method = make_method(saved["settings"])
-method.load_state_dict(saved["state"])
-own = method.prediction_model(model, tasks[0]).eval()
-with torch.no_grad():
-    for batch, expected in zip(tasks[0].batches("test", 2), saved["logits"], strict=True):
-        batch.pop("labels")
-        assert torch.equal(own(**batch).logits, expected)
-print("same")
+for saved in torch.load(sys.argv[1], weights_only=True):
+    model = toys.runtime().load(saved["role"]).model
+    tasks = [encode_task(toys.TASKS[name], toys.tokenizer(), task_id=i) for i, name in enumerate(saved["tasks"])]
+    if saved["heads"]:
+        for task in tasks:
+            model.add_head(task.name, len(task.task.label_names))
+        model.load_state_dict({**model.state_dict(), **saved["heads"]})
+    method = make_method(saved["settings"])
+    method.load_state_dict(saved["state"])
+    for task, logits in zip(tasks, saved["logits"], strict=True):
+        own = method.prediction_model(model, task).eval()
+        with torch.no_grad():
+            for batch, expected in zip(task.batches("test", 2), logits, strict=True):
+                batch.pop("labels")
+                assert torch.equal(own(**batch).logits, expected), saved["settings"]
+    print("same")
 """
-    finished = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "saved.pt")], capture_output=True, text=True, check=False
-    )
-    assert finished.stdout.strip() == "same", finished.stderr
+
+
+def test_saved_and_loaded_in_a_fresh_process_they_answer_bitwise_the_same(tmp_path):
+    saved = []
+    for role in SEQUENCES:
+        for method in TOGETHER:
+            learned = once(method, role)
+            heads = {name: tensor for name, tensor in bare(learned.model).state_dict().items() if "heads." in name}
+            saved.append(
+                {
+                    "state": learned.method.state_dict(), "heads": heads, "role": role, "tasks": SEQUENCES[role],
+                    "logits": [logits(learned, task) for task in learned.tasks],
+                    "settings": {"name": method.name, **method.settings()},
+                }
+            )  # fmt: skip
+    torch.save(saved, tmp_path / "saved.pt")
+    command = [sys.executable, "-c", FRESH, str(tmp_path / "saved.pt")]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert finished.stdout.split() == ["same"] * len(saved), finished.stderr
 
 
 def trainer(method, model, task, folder, steps):
