@@ -5,6 +5,7 @@ from cfhelpers.methods.combined import Combined
 from cfhelpers.methods.entropy_gated import EntropyGated
 from cfhelpers.methods.ewc import EWC
 from cfhelpers.methods.ewc_on_generations import EWCOnGenerations
+from cfhelpers.methods.freeze_bottom import FreezeBottom
 from cfhelpers.methods.joint import Joint
 from cfhelpers.methods.l2sp import L2SP
 from cfhelpers.methods.lwf import LwF
@@ -15,6 +16,11 @@ from cfhelpers.methods.online_ewc import OnlineEWC
 from cfhelpers.methods.orthogonal_lora import OrthogonalLoRA
 from cfhelpers.methods.replay import Replay
 from cfhelpers.methods.self_distillation import SelfDistillation
+from cfhelpers.methods.progressive_network import ProgressiveNetwork
+from cfhelpers.methods.progressive_prompts import ProgressivePrompts
+from cfhelpers.methods.prompt_tuning import PromptTuning
+from cfhelpers.methods.replay import Replay
+from cfhelpers.methods.separate_models import SeparateModels
 from cfhelpers.methods.synaptic_intelligence import SynapticIntelligence
 from cfhelpers.methods.wise_ft import WiSEFT
 
@@ -25,6 +31,7 @@ __all__ = [
     "Combined",
     "EWCOnGenerations",
     "EntropyGated",
+    "FreezeBottom",
     "Joint",
     "LwF",
     "LoRA",
@@ -34,6 +41,11 @@ __all__ = [
     "OrthogonalLoRA",
     "Replay",
     "SelfDistillation",
+    "ProgressiveNetwork",
+    "ProgressivePrompts",
+    "PromptTuning",
+    "Replay",
+    "SeparateModels",
     "SynapticIntelligence",
     "WiSEFT",
 ]

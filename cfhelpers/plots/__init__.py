@@ -8,6 +8,7 @@ tell apart; every series also has its own marker or line style.
 from cfhelpers.plots.comparisons import penalty_ratio, penalty_ratios, retention_against_learning, strength_sweep
 from cfhelpers.plots.feedback import shares_over_updates
 from cfhelpers.plots.importance import importance_by_token, importance_shares, kind_of, layer_of
+from cfhelpers.plots.isolation import average_accuracies, gains, prompt_layout, step_costs
 from cfhelpers.plots.one_record import learning_curves, loss_curves, result_matrix
 from cfhelpers.plots.parts import kept_and_learned, scores_at
 from cfhelpers.plots.text import (
@@ -20,7 +21,9 @@ from cfhelpers.plots.text import (
 from cfhelpers.plots.two_weights import two_bowls
 
 __all__ = [
+    "average_accuracies",
     "final_nats",
+    "gains",
     "importance_by_token",
     "importance_shares",
     "kept_and_learned",
@@ -32,11 +35,13 @@ __all__ = [
     "old_nats_at",
     "penalty_ratio",
     "penalty_ratios",
+    "prompt_layout",
     "result_matrix",
     "retention_against_learning",
     "retention_learning_curve",
     "scores_at",
     "shares_over_updates",
+    "step_costs",
     "strength_sweep",
     "transfer_curves",
     "two_bowls",

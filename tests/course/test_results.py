@@ -17,13 +17,18 @@ from cfhelpers.methods import (
     L2SP,
     MAS,
     EWCOnGenerations,
+    FreezeBottom,
     Joint,
     LoRA,
     Method,
     Naive,
     OnlineEWC,
     OrthogonalLoRA,
+    ProgressiveNetwork,
+    ProgressivePrompts,
+    PromptTuning,
     Replay,
+    SeparateModels,
     SynapticIntelligence,
     WiSEFT,
 )
@@ -114,6 +119,9 @@ def test_every_stored_method_can_be_made_again():
         SynapticIntelligence(1.5, damping=0.01), EWCOnGenerations(2.0, n_texts=3, length=8),
         LoRA(3, mode="merged", alpha=5.0, targets="mlp", learning_rate=0.01), WiSEFT(0.25),
         OrthogonalLoRA(3, strength=0.2, alpha=5.0, targets="mlp", learning_rate=0.01),
+        FreezeBottom(2, first_task_too=True, learning_rate=0.5), ProgressiveNetwork(3, learning_rate=0.5),
+        ProgressivePrompts(3, learning_rate=0.5, bottleneck=2, words={"sst2": [1, 2]}),
+        PromptTuning(3, shared=True, learning_rate=0.5, bottleneck=2, words={"sst2": [1, 2]}), SeparateModels(),
     ]  # fmt: skip
     assert {type(method) for method in made} == {getattr(methods, name) for name in methods.__all__} - {Method}
     for method in made:

@@ -1,6 +1,7 @@
 """The experiments whose results the notebooks show, one file per chapter."""
 
 from cfhelpers.course.experiments import chapter_01, chapter_02, chapter_03, chapter_04, chapter_05
+from cfhelpers.course.experiments import chapter_01, chapter_02, chapter_03, chapter_04, chapter_06
 from cfhelpers.course.experiments.experiment import REPORTED_SEEDS, SELECTION_SEEDS, Experiment
 
 __all__ = ["EXPERIMENTS", "REPORTED_SEEDS", "SELECTION_SEEDS", "Experiment"]
@@ -11,4 +12,5 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     *chapter_03.EXPERIMENTS,
     *chapter_04.EXPERIMENTS,
     *chapter_05.EXPERIMENTS,
+    *chapter_06.EXPERIMENTS,
 )
