@@ -151,7 +151,8 @@ def _slug(chapter: str) -> str:
 def _run_experiment(run: Runtime, experiment: Experiment, unfinished: Path) -> list[Record]:
     plan = PLANS[run.profile, task_kind(experiment.tasks[0])]
     plan = replace(plan, steps=experiment.steps or plan.steps)
-    selection, reported = SELECTION_SEEDS[run.profile], REPORTED_SEEDS[run.profile]
+    plan = replace(plan, **experiment.changes)
+    selection, reported = experiment.seeds or (SELECTION_SEEDS[run.profile], REPORTED_SEEDS[run.profile])
     rates = _try_rates(run, experiment, plan, unfinished)
     sweeps = experiment.sweeps.get(run.profile, {})
     trials = [Point("selection", method, selection, plan, name) for name, sweep in sweeps.items() for method in sweep]
