@@ -132,6 +132,60 @@ def intransigence(results: ArrayLike, joint: ArrayLike, *, higher_is_better: boo
     return float(shortfall.mean())
 
 
+def minimum_accuracy(curves: Sequence[ArrayLike], *, higher_is_better: bool | Sequence[bool] = True) -> float:
+    """Return how low the old tasks fell on the way, however well they recovered.
+
+    min-ACC = 1/(T−1) ∑ⱼ min over n of A(j, n), with A(j, n) the score on old task j at the n-th evaluation after its
+    own training ended (De Lange et al., 2023, "Continual evaluation for lifelong learning: identifying the stability gap").
+    It can only be as low as somebody looked: score at every step just after a switch.
+
+    Args:
+        curves: For each old task its scores, in the order of time, from the end of its own training on.
+        higher_is_better: Direction of the scores, one for all tasks or one for each; where lower is better the worst
+            is the largest.
+
+    Returns:
+        The mean over the old tasks, in the unit of the scores.
+
+    Raises:
+        ValueError: There is no old task, or one has no score or a NaN among them.
+    """
+    if len(curves) == 0:
+        raise ValueError("this measure looks at old tasks: it needs the curve of at least one")
+    signs = _signs(higher_is_better, len(curves))
+    worst = []
+    for sign, curve in zip(signs, curves, strict=True):
+        scores = np.asarray(curve, dtype=np.float64)
+        if scores.ndim != 1 or scores.size == 0 or np.isnan(scores).any():
+            raise ValueError("each old task needs a list of at least one score after its own training, without NaN")
+        worst.append(float(sign * (sign * scores).min()))
+    return float(np.mean(worst))
+
+
+def worst_case_accuracy(
+    curves: Sequence[ArrayLike], newest: float, *, higher_is_better: bool | Sequence[bool] = True
+) -> float:
+    """Return the average score that a user of the model can rely on at any time after the tasks were learned.
+
+    WC-ACC = 1/T · newest + (1 − 1/T) · min-ACC (De Lange et al., 2023), with T − 1 old tasks.
+
+    Args:
+        curves: As for ``minimum_accuracy``.
+        newest: Present score on the task learned last.
+        higher_is_better: Direction of the old tasks' scores.
+
+    Returns:
+        In the unit of the scores.
+
+    Raises:
+        ValueError: As for ``minimum_accuracy``, or ``newest`` is NaN.
+    """
+    if math.isnan(newest):
+        raise ValueError("the score on the newest task is needed, but it is NaN")
+    tasks = len(curves) + 1
+    return newest / tasks + (1 - 1 / tasks) * minimum_accuracy(curves, higher_is_better=higher_is_better)
+
+
 def perplexity(total_nats: float, total_tokens: int) -> float:
     """Return the perplexity exp(total nats / total tokens) of a text.
 

@@ -153,8 +153,9 @@ def _run_experiment(run: Runtime, experiment: Experiment, unfinished: Path) -> l
     plan = replace(
         plan, steps=experiment.steps or plan.steps, curve_points=experiment.curve_points or plan.curve_points
     )
-    reported = REPORTED_SEEDS[run.profile]
-    selection = experiment.selection_seeds or SELECTION_SEEDS[run.profile]
+    plan = replace(plan, **experiment.changes)
+    selection, reported = experiment.seeds or (SELECTION_SEEDS[run.profile], REPORTED_SEEDS[run.profile])
+    selection = experiment.selection_seeds or selection
     rates = _try_rates(run, experiment, plan, unfinished)
     sweeps = experiment.sweeps.get(run.profile, {})
     trials = [Point("selection", method, selection, plan, name) for name, sweep in sweeps.items() for method in sweep]

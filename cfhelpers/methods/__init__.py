@@ -1,11 +1,16 @@
 """Continual-learning methods, one class a file, all behind :class:`cfhelpers.methods.base.Method`."""
 
+from cfhelpers.methods.agem import AGEM
 from cfhelpers.methods.base import Method
 from cfhelpers.methods.combined import Combined
 from cfhelpers.methods.entropy_gated import EntropyGated
 from cfhelpers.methods.ewc import EWC
 from cfhelpers.methods.ewc_on_generations import EWCOnGenerations
 from cfhelpers.methods.freeze_bottom import FreezeBottom
+from cfhelpers.methods.derpp import DERpp
+from cfhelpers.methods.ewc import EWC
+from cfhelpers.methods.ewc_on_generations import EWCOnGenerations
+from cfhelpers.methods.generative_replay import GenerativeReplay
 from cfhelpers.methods.joint import Joint
 from cfhelpers.methods.l2sp import L2SP
 from cfhelpers.methods.lwf import LwF
@@ -25,6 +30,7 @@ from cfhelpers.methods.synaptic_intelligence import SynapticIntelligence
 from cfhelpers.methods.wise_ft import WiSEFT
 
 __all__ = [
+    "AGEM",
     "EWC",
     "L2SP",
     "MAS",
@@ -32,6 +38,9 @@ __all__ = [
     "EWCOnGenerations",
     "EntropyGated",
     "FreezeBottom",
+    "DERpp",
+    "EWCOnGenerations",
+    "GenerativeReplay",
     "Joint",
     "LwF",
     "LoRA",

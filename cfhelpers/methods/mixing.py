@@ -1,16 +1,99 @@
-"""Mixing kept old examples into the training data of a new task, by examples or by tokens."""
+"""What replay and generative replay share: old examples mixed into the new training data, by examples or tokens."""
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
+from torch import Tensor
 from torch.utils.data import ConcatDataset
+
+from cfhelpers.methods.base import Method
+from cfhelpers.tasks.encoding import EncodedTask
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 Row = dict[str, Any]
 By = Literal["examples", "tokens"]
 T = TypeVar("T")
+
+
+class MixingMethod(Method):
+    """Mixes what it keeps of old tasks into the data of the new one.
+
+    Args:
+        share: Share of the training data that is old, between 0 and 1. Old tasks get equal parts of it, and within a
+            task every kept row is repeated equally often ± 1.
+        by: What ``share`` counts: "examples", or "tokens" where old and new examples differ in length.
+        seed: Of every draw.
+
+    Raises:
+        ValueError: A share outside (0, 1) or an unknown ``by``.
+    """
+
+    def __init__(self, share: float, *, by: By = "examples", seed: int = 0) -> None:
+        if not 0 < share < 1:
+            raise ValueError(f"share must lie between 0 and 1, got {share}.")
+        if by not in get_args(By):
+            raise ValueError(f"by must be one of {', '.join(get_args(By))}, got {by!r}.")
+        self.share, self.seed = share, seed
+        self.by: By = by
+        self.kept: dict[str, list[Row]] = {}
+        self.whole_buffer = False
+        self._is_mixed_in = False
+
+    def mix(self, dataset: Any) -> Any:
+        """Return a trainer's new examples and so many repetitions of the old ones that they make up ``share`` of all.
+
+        Raises:
+            ValueError: Nothing is kept yet, the data are a stream, or their columns are not those of the old data.
+        """
+        if not self.kept:
+            kind = type(self).__name__
+            how = next(name for name in ("from_data", "from_model") if hasattr(self, name))
+            raise ValueError(f"this {kind} keeps no old examples yet: make it with {kind}.{how}(…).")
+        self._is_mixed_in = True
+        return self._mix(dataset, "")
+
+    def training_data(self, task: EncodedTask, seen: Sequence[EncodedTask]) -> Dataset:
+        """Return the new examples with the old ones, as ``mix`` does; the first task has no old ones."""
+        return self._mix(task.train, task.name) if self.kept else task.train
+
+    def _mix(self, dataset: Any, name: str) -> Any:
+        check_map_style(dataset)
+        new = len(dataset)
+        if self.by == "tokens":
+            new = sum(weight(dataset[row], "tokens") for row in range(len(dataset)))
+        wanted = new * self.share / (1 - self.share)
+        if self.whole_buffer:
+            times = math.ceil(sum(weight(row, self.by) for rows in self.kept.values() for row in rows) / wanted)
+            dataset, wanted = repeat(dataset, times), wanted * times
+        order = random.Random(f"{self.seed}-{name}")
+        return mix_rows(dataset, balanced_rows(self.kept, wanted, self.by, order))
+
+    def stored_bytes(self) -> int:
+        """Return the size of what is kept at 8 bytes a token id or label."""
+        return stored_bytes(self.kept)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is kept."""
+        return {"kept": self.kept}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what another object kept.
+
+        Raises:
+            ValueError: Something else is in the training data already.
+        """
+        if self._is_mixed_in and _listed(state["kept"]) != _listed(self.kept):
+            raise ValueError(
+                "the checkpoint's old examples are not the ones in the training data: make the method with the same "
+                "old data, size and seed as in the run that is resumed."
+            )
+        self.kept = state["kept"]
 
 
 def reservoir_sample(stream: Iterable[T], size: int, generator: random.Random) -> list[T]:
@@ -117,6 +200,14 @@ def mix_rows(dataset: Any, rows: Sequence[Row]) -> Any:
     return concatenate_datasets([dataset, added.with_format(**dataset.format)])
 
 
+def repeat(dataset: Any, times: int) -> Any:
+    """Return a data set so many times in a row."""
+    from datasets import Dataset, concatenate_datasets
+
+    parts = [dataset] * times
+    return concatenate_datasets(parts) if isinstance(dataset, Dataset) else ConcatDataset(parts)
+
+
 def check_map_style(dataset: Any) -> None:
     """Refuse a stream, whose length and rows nobody knows beforehand, and an empty data set.
 
@@ -146,7 +237,26 @@ def check_columns(dataset: Any, row: Mapping[str, Any]) -> None:
         )
 
 
+def draw_rows(count: int, size: int, name: str, seed: int) -> list[int]:
+    """Draw the numbers of ``size`` out of ``count`` rows of a named task without replacement."""
+    return random.Random(f"{seed}-{name}").sample(range(count), min(size, count))
+
+
 def plain_rows(dataset: Any, numbers: Iterable[int]) -> list[Row]:
     """Return rows as Python containers, whatever format the data set hands out (torch, numpy)."""
     source = dataset.with_format(None) if hasattr(dataset, "with_format") else dataset
     return [dict(source[number]) for number in numbers]
+
+
+def _listed(kept: Mapping[str, Sequence[Row]]) -> dict[str, list[Row]]:
+    """Return a buffer with lists in place of tensors, which can be compared."""
+    return {
+        task: [{name: v.tolist() if isinstance(v, Tensor) else v for name, v in row.items()} for row in rows]
+        for task, rows in kept.items()
+    }
+
+
+def stored_bytes(kept: Mapping[str, Sequence[Row]]) -> int:
+    """Return the size of rows at 8 bytes a token id or label."""
+    values = [row[name] for rows in kept.values() for row in rows for name in ("input_ids", "labels") if name in row]
+    return sum(8 * (len(value) if hasattr(value, "__len__") else 1) for value in values)

@@ -81,6 +81,18 @@ class Record:
         row = self.tasks.index(after) if after is not None else len(self.tasks) - 1
         return np.array(self.results, dtype=np.float64)[:, row, self.tasks.index(task)]
 
+    def after_switch(self, task: str, seed: int) -> NDArray[np.float64]:
+        """Return the validation scores [n] on ``task`` from the end of its own training on, as far as they were taken.
+
+        Raises:
+            ValueError: The curves of this seed hold no score of the task after its own training began.
+        """
+        points = [each for each in self.curves if each["seed"] == seed and each["task"] == task]
+        ends = [each["step"] for each in points if each["training"] == task]
+        if not ends:
+            raise ValueError(f"The curves of seed {seed} hold no score of {task!r} during its own training.")
+        return np.array([each["score"] for each in points if each["step"] >= max(ends)], dtype=np.float64)
+
     @property
     def label(self) -> str:
         """The method and its settings in a few words."""

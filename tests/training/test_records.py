@@ -39,6 +39,18 @@ def test_matrix_and_scores_read_rows_as_moments_and_columns_as_tasks():
         record().matrix(4)
 
 
+def test_after_the_switch_a_curve_begins_where_the_tasks_own_training_ended():
+    steps = [("a", 0, "a", 0.0), ("a", 0, "b", 0.1), ("a", 4, "a", 0.9), ("a", 4, "b", 0.2), ("b", 5, "a", 0.3)]
+    steps += [("b", 5, "b", 0.4), ("b", 8, "a", 0.6), ("b", 8, "b", 0.8)]
+    curves = [{"seed": 3, "training": t, "step": n, "task": task, "score": score} for t, n, task, score in steps]
+    curves.append({"seed": 5, "training": "a", "step": 4, "task": "a", "score": 0.7})
+    assert record(curves=curves).after_switch("a", 3).tolist() == [0.9, 0.3, 0.6]
+    assert record(curves=curves).after_switch("b", 3).tolist() == [0.8]
+    assert record(curves=curves).after_switch("a", 5).tolist() == [0.7]
+    with pytest.raises(ValueError, match="no score of 'b' during its own training"):
+        record(curves=curves).after_switch("b", 5)
+
+
 def test_an_interrupted_save_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "record.json"
     save_json({"a": 1}, path)

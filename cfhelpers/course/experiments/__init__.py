@@ -2,6 +2,7 @@
 
 from cfhelpers.course.experiments import chapter_01, chapter_02, chapter_03, chapter_04, chapter_05
 from cfhelpers.course.experiments import chapter_01, chapter_02, chapter_03, chapter_04, chapter_06
+from cfhelpers.course.experiments import chapter_01, chapter_02, chapter_03, chapter_04, chapter_07
 from cfhelpers.course.experiments.experiment import REPORTED_SEEDS, SELECTION_SEEDS, Experiment
 
 __all__ = ["EXPERIMENTS", "REPORTED_SEEDS", "SELECTION_SEEDS", "Experiment"]
@@ -13,4 +14,5 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     *chapter_04.EXPERIMENTS,
     *chapter_05.EXPERIMENTS,
     *chapter_06.EXPERIMENTS,
+    *chapter_07.EXPERIMENTS,
 )
