@@ -150,6 +150,7 @@ def _slug(chapter: str) -> str:
 
 def _run_experiment(run: Runtime, experiment: Experiment, unfinished: Path) -> list[Record]:
     plan = PLANS[run.profile, task_kind(experiment.tasks[0])]
+    plan = replace(plan, steps=experiment.steps or plan.steps)
     selection, reported = SELECTION_SEEDS[run.profile], REPORTED_SEEDS[run.profile]
     rates = _try_rates(run, experiment, plan, unfinished)
     sweeps = experiment.sweeps.get(run.profile, {})

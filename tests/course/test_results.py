@@ -167,6 +167,14 @@ def test_plans_have_the_rate_that_teaches_best_and_it_is_not_at_the_edge(profile
                 assert 0 < index < len(tried) - 1
 
 
+def test_an_experiment_may_give_each_task_steps_of_its_own(toy_chapter, monkeypatch):
+    monkeypatch.setattr(results, "EXPERIMENTS", (TOY, replace(TOY, name="shorter", steps=3)))
+    results.regenerate("99", folder=toy_chapter)
+    monkeypatch.setattr(results, "STORED", toy_chapter)
+    steps = {each.extra["experiment"]: each.plan["steps"] for each in results.load("99", profile="tiny")}
+    assert steps == {"toy": 4, "shorter": 3}
+
+
 def test_an_experiment_is_run_in_its_own_profiles_only(toy_chapter, monkeypatch):
     monkeypatch.setattr(results, "EXPERIMENTS", (replace(TOY, profiles=("laptop",)), replace(TOY, name="other")))
     results.regenerate("99", folder=toy_chapter)

@@ -29,6 +29,7 @@ class Experiment:
         profiles: Those in which it is run.
         curves: Sweeps of which every strength is reported in tiny, for a figure; of the others only the chosen one is.
             "learning rate" reports naive training with every rate.
+        steps: Optimizer steps of each task, in place of the profile's own.
     """
 
     chapter: str
@@ -41,3 +42,4 @@ class Experiment:
     learning_rates: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     profiles: tuple[str, ...] = ("tiny", "laptop", "full")
     curves: tuple[str, ...] = ("ewc", "learning rate")
+    steps: int | None = None
