@@ -30,6 +30,9 @@ class Experiment:
         curves: Sweeps of which every strength is reported in tiny, for a figure; of the others only the chosen one is.
             "learning rate" reports naive training with every rate.
         steps: Optimizer steps of each task, in place of the profile's own.
+        learning_rate: In place of the profile's own.
+        reported: Seeds of what is reported, in place of the profile's own: fewer, where many settings are compared and
+            each is one point of a cloud.
     """
 
     chapter: str
@@ -43,3 +46,5 @@ class Experiment:
     profiles: tuple[str, ...] = ("tiny", "laptop", "full")
     curves: tuple[str, ...] = ("ewc", "learning rate")
     steps: int | None = None
+    learning_rate: float | None = None
+    reported: tuple[int, ...] | None = None
