@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
+from cfhelpers.evaluation.scores import evaluating
 from cfhelpers.tasks.encoding import IGNORED, Batch
 
 Direction = Literal["forward", "reverse"]
@@ -105,3 +107,29 @@ def with_rest(log_probabilities: Tensor) -> Tensor:
     """Append the logarithm of what is missing to 1: from k outcomes ``[N, k]`` to k and all others, ``[N, k+1]``."""
     rest = (1 - log_probabilities.exp().sum(dim=-1, keepdim=True)).clamp(min=SMALLEST)
     return torch.cat([log_probabilities, rest.log()], dim=-1)
+
+
+def mean_divergence(
+    student: nn.Module, teacher: nn.Module, batches: Iterable[Batch], *, direction: Direction = "forward"
+) -> float:
+    """Return how far two models' predictions are apart, in nats per target: a number to read, without a graph.
+
+    Args:
+        student: A causal language model or a classifier; its mode is restored.
+        teacher: Another of the same kind.
+        batches: With labels, which say where something is predicted.
+        direction: "forward": KL(teacher ‖ student). "reverse": KL(student ‖ teacher).
+
+    Raises:
+        ValueError: There is no target.
+    """
+    total, count, device = 0.0, 0, next(student.parameters()).device
+    with evaluating(student), evaluating(teacher):
+        for batch in batches:
+            inputs = {name: tensor.to(device) for name, tensor in batch.items()}
+            ours, theirs = (predictions(model, inputs, None, None)[0] for model in (student, teacher))
+            nats = divergence(ours, theirs, direction=direction)
+            total, count = total + float(nats.double().sum()), count + len(nats)
+    if count == 0:
+        raise ValueError("there is no target in these batches, and so nothing that is predicted.")
+    return total / count

@@ -26,6 +26,7 @@ from cfhelpers.methods.entropy_gated import gate
 from cfhelpers.methods.kept_outputs import KeptOutputs, row_keys
 from cfhelpers.methods.self_distillation import common_beginning
 from cfhelpers.tasks.encoding import Collator
+from cfhelpers.training.plans import Plan
 from cfhelpers.training.sequence import learn_once
 from cfhelpers.training.trainer import ContinualTrainer
 from tests import toys
@@ -462,8 +463,8 @@ def test_combined_losses_and_gradients_are_the_sums_of_the_parts():
     parts = [L2SP(3.0).protect(old, []), LwF(2.0).protect(old), EntropyGated()]
     together = Combined([L2SP(3.0), LwF(2.0), EntropyGated()]).protect(old)
     output = student(**batch)
-    losses = [each.extra_loss(student, batch, output, n) for each in parts[1:]]
-    assert together.extra_loss(student, batch, output, n).item() == pytest.approx(sum(map(float, losses)), rel=1e-6)
+    losses = [each.extra_loss(student, batch, output, n).item() for each in parts[1:]]
+    assert together.extra_loss(student, batch, output, n).item() == pytest.approx(sum(losses), rel=1e-6)
     gradients = []
     for method in (parts[0], together):
         student.zero_grad()

@@ -88,8 +88,7 @@ EXPERIMENTS = (
         measure_step,
         profiles=("tiny",),
         curves=(),
-        steps=STEPS,
-        curve_points=2,
+        changes={"steps": STEPS, "curve_points": 2},
         selection_seeds=(100,),
     ),
     # With the settings chosen above. What treats each task by itself scores the same in every order.
@@ -108,7 +107,6 @@ EXPERIMENTS = (
         measure=measure_step,
         profiles=("tiny",),
         curves=(),
-        steps=STEPS,
-        curve_points=2,
+        changes={"steps": STEPS, "curve_points": 2},
     ),
 )
