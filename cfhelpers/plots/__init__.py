@@ -5,11 +5,18 @@ Shares (recall, accuracy) are shown in percent. Colours are those of Okabe & Ito
 tell apart; every series also has its own marker or line style.
 """
 
-from cfhelpers.plots.comparisons import penalty_ratio, penalty_ratios, retention_against_learning, strength_sweep
+from cfhelpers.plots.comparisons import (
+    learning_rates,
+    penalty_ratio,
+    penalty_ratios,
+    retention_against_learning,
+    strength_sweep,
+)
 from cfhelpers.plots.feedback import shares_over_updates
 from cfhelpers.plots.importance import importance_by_token, importance_shares, kind_of, layer_of
 from cfhelpers.plots.isolation import average_accuracies, gains, prompt_layout, step_costs
 from cfhelpers.plots.one_record import learning_curves, loss_curves, result_matrix
+from cfhelpers.plots.one_record import head_and_probe, learning_curves, loss_curves, result_matrix
 from cfhelpers.plots.parts import kept_and_learned, scores_at
 from cfhelpers.plots.text import (
     final_nats,
@@ -24,12 +31,14 @@ __all__ = [
     "average_accuracies",
     "final_nats",
     "gains",
+    "head_and_probe",
     "importance_by_token",
     "importance_shares",
     "kept_and_learned",
     "kind_of",
     "layer_of",
     "learning_curves",
+    "learning_rates",
     "loss_curves",
     "old_and_new_nats",
     "old_nats_at",
