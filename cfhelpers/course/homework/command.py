@@ -16,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="list | build | grade | check")
     shown = actions.add_parser("list", help="show chapters, exercises, points and minutes")
     shown.add_argument("chapters", nargs="*", metavar="NN", help="chapters' numbers; all, if none is given")
+    shown.add_argument("--table", action="store_true", help="write the exercises' table of notebooks/TEACHING.md anew")
     build = actions.add_parser("build", help="make an assignment's folder, or bring one up to date")
     build.add_argument("chapters", nargs="*", metavar="NN", help="chapters' numbers; those of the last build, if none")
     build.add_argument("--to", required=True, type=Path, metavar="FOLDER", help="the assignment's folder")
@@ -60,6 +61,11 @@ def run(options: argparse.Namespace, root: Path) -> int:
 def _list(options: argparse.Namespace, root: Path) -> int:
     from cfhelpers.course.homework import exercises
 
+    if options.table:
+        from cfhelpers.course.homework import teaching
+
+        teaching.update(root)
+        return 0
     found = [each for source in exercises.sources(root, options.chapters) for each in exercises.read(source)]
     print(exercises.table(found))
     return 0

@@ -35,9 +35,10 @@ _README = """\
 
 One folder per notebook, because otter grades one notebook at a time. In each:
 
-    otter generate -t tests -c otter_config.json -r requirements.txt --python-version 3.12 -o . {handed_out}
+    otter generate -t tests -c otter_config.json -r requirements.txt --python-version 3.12 \\
+        -o autograder.zip {handed_out}
 
-makes `autograder.zip` for Gradescope, or for `otter run -a autograder.zip SUBMISSION.ipynb` here. Hand out the notebook
+makes what Gradescope takes, and `otter run -a autograder.zip SUBMISSION.ipynb` here. Hand out the notebook
 in `../student`. A plugin recognises split, copied, moved and deleted cells and leaves out what no exercise needs.
 
 otter itself confines nothing: Gradescope runs each submission in a container; `otter run` runs it with your rights.

@@ -199,7 +199,7 @@ def by_otter(folder: Path) -> list[str]:
     """Grade the same submissions with otter-grader and say where its points differ."""
     own, found = folder / "otter" / CHAPTER, []
     options = ["-t", "tests", "-c", "otter_config.json", "-r", "requirements.txt", "--python-version", "3.11", "-o"]
-    _run([sys.executable, "-m", "otter", "generate", *options, ".", otter.HANDED_OUT], own)
+    _run([sys.executable, "-m", "otter", "generate", *options, "autograder.zip", otter.HANDED_OUT], own)
     for name, student in STUDENTS.items():
         with tempfile.TemporaryDirectory() as target:
             submission = folder / "submitted" / name / f"{CHAPTER}.ipynb"
