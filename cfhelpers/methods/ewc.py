@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Self
+from typing import Any
 
 from torch import nn
 
 from cfhelpers.fisher import Importance, fisher_diagonal
-from cfhelpers.fisher.likelihood import Unit, Variant
+from cfhelpers.fisher.likelihood import UNITS, VARIANTS, Unit, Variant
 from cfhelpers.methods.anchored import AnchoredMethod
 
 
@@ -25,6 +25,9 @@ class EWC(AnchoredMethod):
         unit: Square the gradient of a whole sequence's log-likelihood, or of each token's.
         max_examples: Estimate from at most this many examples of a task; None uses all.
         seed: Of the drawn labels and examples.
+
+    Raises:
+        ValueError: ``strength`` is negative or not finite, or there is no such variant or unit.
     """
 
     name = "ewc"
@@ -39,24 +42,12 @@ class EWC(AnchoredMethod):
         seed: int = 0,
     ) -> None:
         super().__init__(strength)
+        for value, choices in ((variant, VARIANTS), (unit, UNITS)):
+            if value not in choices:
+                raise ValueError(f"{value!r} is none of {', '.join(choices)}.")
         self.variant: Variant = variant
         self.unit: Unit = unit
         self.max_examples, self.seed = max_examples, seed
-
-    @classmethod
-    def from_data(cls, model: nn.Module, batches: Iterable[Any], *, strength: float, **settings: Any) -> Self:
-        """Protect what a model already knows about ``batches`` before it trains on something else.
-
-        Args:
-            model: Trained; its present weights become the anchor.
-            batches: Hugging Face batches of what should be kept, in the form ``fisher_diagonal`` takes.
-            strength: λ.
-            **settings: As for the class: ``variant``, ``unit``, ``max_examples``, ``seed``.
-
-        Returns:
-            The method to give to ``ContinualTrainer(method=…)``.
-        """
-        return cls(strength, **settings).protect(model, batches)
 
     def importance(self, model: nn.Module, batches: Iterable[Any]) -> Importance:
         """Return the diagonal Fisher information at the model's present weights."""
