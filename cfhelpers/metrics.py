@@ -247,8 +247,8 @@ def _result_matrix(results: ArrayLike, *, at_least: int) -> NDArray[np.float64]:
     if np.isinf(matrix).any():
         row, column = np.argwhere(np.isinf(matrix))[0]
         raise ValueError(
-            f"R[{row}, {column}] is {matrix[row, column]}, which no mean survives: is it a perplexity beyond the largest "
-            "float, or a division by zero?"
+            f"R[{row}, {column}] is {matrix[row, column]}, which no mean survives: is it a perplexity beyond the "
+            "largest float, or a division by zero?"
         )
     return matrix
 

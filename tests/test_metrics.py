@@ -193,3 +193,18 @@ def test_an_interval_surrounds_its_mean_and_moves_with_the_values(values, shift)
     assert interval.low <= interval.mean <= interval.high
     assert moved.mean == pytest.approx(interval.mean + shift, abs=1e-6)
     assert moved.half_width == pytest.approx(interval.half_width, abs=1e-6)
+
+
+@pytest.mark.parametrize("wrong", ["False", "no", [1, 0], 0, None])
+def test_a_direction_must_be_true_or_false(wrong):
+    with pytest.raises(ValueError, match="higher_is_better must be True or False"):
+        metrics.backward_transfer([[1.0, 2.0], [3.0, 4.0]], higher_is_better=wrong)
+
+
+@pytest.mark.parametrize("infinite", [float("inf"), float("-inf")])
+def test_infinite_scores_are_refused(infinite):
+    matrix = [[1.0, infinite], [3.0, 4.0]]
+    with pytest.raises(ValueError, match=r"R\[0, 1\] is -?inf"):
+        metrics.forgetting(matrix)
+    with pytest.raises(ValueError, match="single_task has an infinite score"):
+        metrics.forward_transfer([[1.0, 2.0], [3.0, 4.0]], [1.0, infinite])

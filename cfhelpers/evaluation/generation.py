@@ -67,8 +67,8 @@ def _ends(model: nn.Module) -> list[int]:
         found += [named] if isinstance(named, int) else list(named or ())
     if not found:
         raise ValueError(
-            "neither model.config.eos_token_id nor model.generation_config.eos_token_id names a token with which a text "
-            "ends: set one."
+            "neither model.config.eos_token_id nor model.generation_config.eos_token_id names a token that ends a "
+            "text: set one."
         )
     return list(dict.fromkeys(found))
 

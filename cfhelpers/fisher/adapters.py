@@ -42,6 +42,6 @@ def refuse_idle_adapters(model: nn.Module, unreached: Collection[str]) -> None:
     for what, names in idle.items():
         if names:
             raise ValueError(
-                f"{what}, so nothing that the model says depends on {shown(names)}, and a penalty on them would protect "
+                f"{what}, so nothing that the model says depends on {shown(names)}, and a penalty would protect "
                 "nothing. Choose the adapter that is trained with model.set_adapter(…), or freeze the idle one."
             )

@@ -211,7 +211,9 @@ def _uneven_rows(each: Any) -> list[Any]:
     """The examples in a list of them, or in columns whose lists differ in length; none in a batch of tensors."""
     if isinstance(each, list | tuple) and each and all(_is_example(row) for row in each):
         return list(each)
-    ids = each.get("input_ids") if isinstance(each, Mapping) else None
+    if not isinstance(each, Mapping):
+        return []
+    ids = each.get("input_ids")
     if not isinstance(ids, list | tuple) or not ids or _is_numeric(ids):
         return []
     return [{name: column[row] for name, column in each.items()} for row in range(len(ids))]

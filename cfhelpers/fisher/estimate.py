@@ -81,8 +81,9 @@ def fisher_diagonal(
     Raises:
         ValueError: ``batches`` is empty, has no labels or only -100, packs several sequences into a row without saying
             where they begin, or gives a loss that is not finite; nothing is trainable, or what is trainable plays no
-            part in the outputs (an adapter that is not active), or parameters are sharded over processes; ``"exact"`` is asked of a language model; an unknown
-            variant or unit; processes were given different models, data or settings.
+            part in the outputs (an adapter that is not active), or parameters are sharded over processes;
+            ``"exact"`` is asked of a language model; an unknown variant or unit; processes were given different models,
+            data or settings.
     """
     _check_choices(variant, unit, draws)
     return mean_over_examples(

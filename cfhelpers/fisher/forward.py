@@ -61,7 +61,8 @@ class Forward:
                 else ""
             )
             raise ValueError(
-                f"the model must return logits of shape [B, T, V] or [B, C] with B = {len(batch)}, got {shape}.{patched}"
+                f"the model must return logits of shape [B, T, V] or [B, C] with B = {len(batch)}, got {shape}."
+                f"{patched}"
             )
         return logits
 

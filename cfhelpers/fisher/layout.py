@@ -7,6 +7,7 @@ but gradients are squared row by row, and a model with learned positions counts 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -89,6 +90,9 @@ def _starts(ids: Any, positions: Any, mask: Any) -> Tensor | None:
 def _taken_apart(batch: Mapping[str, Any], starts: Tensor) -> dict[str, Any]:
     rows, width = starts.shape
     pieces = [(row, *span) for row in range(rows) for span in _spans(starts[row])]
+    labels = batch.get("labels")
+    if isinstance(labels, Tensor) and labels.shape == starts.shape:  # padding without a mask has positions of 0, too
+        pieces = [each for each in pieces if bool((labels[each[0], each[1] : each[2]] != IGNORED).any())] or pieces[:1]
     found: dict[str, Any] = {}
     for name, value in batch.items():
         per_token = isinstance(value, Tensor) and tuple(value.shape) == (rows, width)
@@ -113,7 +117,7 @@ def _taken_apart(batch: Mapping[str, Any], starts: Tensor) -> dict[str, Any]:
 
 def _spans(starts: Tensor) -> list[tuple[int, int]]:
     bounds = [0, *starts.nonzero().squeeze(1).tolist(), len(starts)]
-    return list(zip(bounds[:-1], bounds[1:], strict=True))
+    return list(pairwise(bounds))
 
 
 def _says_several(name: str, value: Tensor) -> bool:

@@ -53,8 +53,8 @@ def _cause(missing: list[str], importance: Collection[str], other: Collection[st
         return "A wrapper's prefix (module., _orig_mod.) is in the way: take names from the unwrapped model."
     if any(name.startswith("base_model.model.") for name in (*importance, *other)):
         return (
-            "Both have adapters of peft in them, but other ones, or put in another way (get_peft_model or add_adapter): "
-            "use the same for both."
+            "Both have adapters of peft in them, but other ones, or put in another way (get_peft_model or "
+            "add_adapter): use the same for both."
         )
     return "Was the importance estimated on another model, or was a tied weight untied?"
 

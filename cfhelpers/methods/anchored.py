@@ -83,8 +83,8 @@ class AnchoredMethod(Method):
             penalty.require_fit(model)
         if self.penalties and not any(parameters[n].requires_grad for each in self.penalties for n in each.stored):
             raise ValueError(
-                f"{self.name} protects only parameters that are frozen, so that it changes nothing. Were the importances "
-                "estimated before adapters were put into the model (peft), or an adapter loaded without "
+                f"{self.name} protects only parameters that are frozen, so that it changes nothing. Were the "
+                "importances estimated before adapters were put into the model (peft), or an adapter loaded without "
                 "is_trainable=True? Estimate on the model that is trained."
             )
 

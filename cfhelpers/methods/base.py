@@ -41,8 +41,8 @@ class Method:
             return model
         if not hasattr(model, "heads"):
             raise ValueError(
-                f"{task.name!r} is a classification task, and {type(model).__name__} has no heads for such: take a role "
-                "that is an encoder, 'roberta' or 'bert'."
+                f"{task.name!r} is a classification task, and {type(model).__name__} has no heads for it: take a "
+                "role that is an encoder, 'roberta' or 'bert'."
             )
         if task.name not in model.heads:  # pyright: ignore[reportOperatorIssue]  # MultiTaskClassifier.heads
             model.add_head(task.name, len(task.task.label_names))  # pyright: ignore[reportCallIssue]  # a method
@@ -80,7 +80,7 @@ class Method:
         if self.restarts_from_base or (needed and not self.stored_bytes()):
             raise ValueError(
                 f"{self.name} needs a sequence of tasks: its {' and '.join(needed) or 'restart'} is called by "
-                "cf.learn_sequence (or cf.learn_once) and not by a trainer of your own, where it would be plain training."
+                "cf.learn_sequence (or cf.learn_once), not by a trainer of your own, where it would be plain training."
             )
 
     def training_data(self, task: EncodedTask, seen: Sequence[EncodedTask]) -> Dataset:

@@ -34,8 +34,9 @@ class SynapticIntelligence(AccumulatedMethod):
 
     The method has to see the training of every task, the first included: a task that was learned plainly cannot be
     shared with it. In trainers of your own, give one object to all of them and end each task with
-    ``method.protect(model)``. While training it holds the path integral and the weights at the task's start, and between gradient
-    and step a copy of both: up to four times the model, beside the importance and the anchor.
+    ``method.protect(model)``. While it trains it holds the path integral and the weights at the task's
+    start, and between gradient and step a copy of both: up to four times the model, beside the importance and the
+    anchor.
 
     Args:
         strength: λ, twice the paper's c.
@@ -117,8 +118,8 @@ class SynapticIntelligence(AccumulatedMethod):
         """
         if self.n_steps:
             raise ValueError(
-                f"synaptic_intelligence has watched {self.n_steps} steps of a task that has not ended, and it penalises "
-                "nothing of it yet. End the task with method.protect(model) before the next one is trained."
+                f"synaptic_intelligence has watched {self.n_steps} steps of a task that has not ended, and it "
+                "penalises nothing of it yet. End the task with method.protect(model) before the next one is trained."
             )
         if not self.penalties:
             logger.warning(

@@ -119,7 +119,7 @@ class ContinualMixin(_MixedInto):
         labels = [batch["labels"] for batch in batches]
         count = torch.stack([self._predicted(each).ne(IGNORED).sum().to(self.args.device) for each in labels]).sum()
         if self.args.average_tokens_across_devices and self.args.world_size > 1:
-            count = self.accelerator.gather(count).sum()
+            count = torch.as_tensor(self.accelerator.gather(count)).sum()
         return count
 
     def _predicted(self, labels: Tensor) -> Tensor:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import types
 from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812, the name everybody reads
 from torch import Tensor, nn
 from transformers.modeling_outputs import CausalLMOutput
 
 from cfhelpers.fisher import fisher_diagonal, forward, mas_importance, selfcheck
-from tests.fisher.test_fisher import batches_for, causal_model, gradients, mean_of_squares, oracle, relative_error
+from tests.fisher.test_fisher import (
+    VOCABULARY,
+    batches_for,
+    causal_model,
+    gradients,
+    mean_of_squares,
+    oracle,
+    relative_error,
+)
 
 
 def test_a_forward_that_gives_no_logits_with_labels() -> None:
@@ -56,7 +65,7 @@ class Balanced(nn.Module):
     def __init__(self, *, shift: bool, weight: float, own: bool = False) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.embed, self.head = nn.Embedding(40, 8), nn.Linear(8, 40)
+        self.embed, self.head = nn.Embedding(VOCABULARY, 8), nn.Linear(8, VOCABULARY)
         self.shift, self.weight, self.own = shift, weight, own
 
     def forward(self, input_ids: Tensor, labels: Tensor | None = None) -> CausalLMOutput:
@@ -72,8 +81,8 @@ class Balanced(nn.Module):
 
 
 @pytest.mark.parametrize("shift", [True, False])
-@pytest.mark.parametrize("weight", [0.0, 0.01, 3.0, -2.5, 100.0])
-@pytest.mark.parametrize("scale", [0.01, 1.0, 20.0])
+@pytest.mark.parametrize("weight", [0.0, 0.01, -2.5, 100.0])
+@pytest.mark.parametrize("scale", [0.01, 20.0])
 def test_the_convention_is_not_guessed_from_what_else_a_loss_holds(shift: bool, weight: float, scale: float) -> None:
     model, batches = Balanced(shift=shift, weight=weight), batches_for("gpt2")
     with torch.no_grad():
@@ -102,7 +111,7 @@ def test_mixtures_of_experts_with_their_balancing_loss() -> None:
         torch.manual_seed(seed)
         model = MixtralForCausalLM(
             MixtralConfig(
-                vocab_size=40, hidden_size=16, intermediate_size=24, num_hidden_layers=1, num_attention_heads=2,
+                vocab_size=VOCABULARY, hidden_size=16, intermediate_size=24, num_hidden_layers=1, num_attention_heads=2,
                 num_key_value_heads=1, num_local_experts=4, output_router_logits=True, router_aux_loss_coef=0.02,
                 max_position_embeddings=32,
             )
@@ -117,7 +126,7 @@ class Selected(nn.Module):
     def __init__(self, *, how: str) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.embed, self.inner, self.head = nn.Embedding(40, 8), nn.Linear(8, 8), nn.Linear(8, 40)
+        self.embed, self.inner, self.head = nn.Embedding(VOCABULARY, 8), nn.Linear(8, 8), nn.Linear(8, VOCABULARY)
         self.how = how
 
     def forward(self, input_ids: Tensor) -> Tensor:
@@ -152,7 +161,7 @@ def test_a_pooled_head_goes_through_the_hooks(caplog: pytest.LogCaptureFixture) 
         def __init__(self) -> None:
             super().__init__()
             torch.manual_seed(0)
-            self.embed, self.body, self.head = nn.Embedding(40, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+            self.embed, self.body, self.head = nn.Embedding(VOCABULARY, 8), nn.Linear(8, 8), nn.Linear(8, 3)
 
         def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
             states = self.body(self.embed(input_ids)).tanh()
@@ -171,7 +180,7 @@ def test_positions_that_are_shared_by_all_examples_in_a_later_batch_go_through_t
     torch.manual_seed(0)
     model = DebertaForSequenceClassification(
         DebertaConfig(
-            vocab_size=40, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24,
+            vocab_size=VOCABULARY, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24,
             max_position_embeddings=32, num_labels=3, relative_attention=True, pos_att_type=["c2p", "p2c"],
         )
     )  # fmt: skip
@@ -179,6 +188,7 @@ def test_positions_that_are_shared_by_all_examples_in_a_later_batch_go_through_t
     assert relative_error(fisher_diagonal(model, batches), oracle(model, batches)) < 1e-4
 
 
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`")  # peft asks transformers for it
 @pytest.mark.parametrize("case", ["inactive", "disabled", "merged", "beside a head"])
 def test_adapters_that_do_not_answer_are_refused(case: str) -> None:
     from peft import LoraConfig, get_peft_model
@@ -192,24 +202,24 @@ def test_adapters_that_do_not_answer_are_refused(case: str) -> None:
             parameter.requires_grad_(".other." in name or head)
     elif case == "merged":
         model.merge_adapter()
-    for estimate in (fisher_diagonal, mas_importance):
-        with pytest.raises(ValueError, match=r"is trainable but not in use .*set_adapter"):
-            if case == "disabled":
-                with model.disable_adapter():
-                    for name, parameter in model.named_parameters():
-                        parameter.requires_grad_("lora_" in name)
-                    estimate(model, batches_for("gpt2"))
-            else:
-                estimate(model, batches_for("gpt2"))
+    batches = batches_for("gpt2")
+    with model.disable_adapter() if case == "disabled" else contextlib.nullcontext():
+        if case == "disabled":
+            for name, parameter in model.named_parameters():
+                parameter.requires_grad_("lora_" in name)
+        for estimate in (fisher_diagonal, mas_importance):
+            with pytest.raises(ValueError, match=r"is trainable but not in use .*set_adapter"):
+                estimate(model, batches)
 
 
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`")
 def test_nothing_reached_is_refused_and_frozen_adapters_are_told_how_to_load() -> None:
     from peft import LoraConfig, get_peft_model
 
     class Idle(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.embed, self.spare = nn.Embedding(40, 40), nn.Linear(2, 2)
+            self.embed, self.spare = nn.Embedding(VOCABULARY, VOCABULARY), nn.Linear(2, 2)
             self.embed.requires_grad_(False)
 
         def forward(self, input_ids: Tensor) -> Tensor:

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812, the name everybody reads
 from datasets import Dataset
 from torch import Tensor, nn
 
 from cfhelpers.fisher import fisher_diagonal, mas_importance, padding
 from tests.fisher.test_fisher import (
+    VOCABULARY,
     batches_for,
     causal_model,
     classifier,
@@ -66,7 +67,7 @@ def test_left_padding_of_an_encoder_alone() -> None:
     torch.manual_seed(0)
     model = BartForConditionalGeneration(
         BartConfig(
-            vocab_size=40, d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+            vocab_size=VOCABULARY, d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
             decoder_attention_heads=2, encoder_ffn_dim=24, decoder_ffn_dim=24, max_position_embeddings=32,
         )
     )  # fmt: skip
@@ -83,7 +84,7 @@ def test_left_padding_beside_a_mask_of_another_shape_is_refused() -> None:
     (batch,) = batches_for("gpt2", (3,))
     width = batch["input_ids"].shape[1]
     left = on_the_left(batch) | {"bias": torch.zeros(3, 1, width, width)}
-    with pytest.raises(ValueError, match=r"padded on the left, and bias .* padding_side"):
+    with pytest.raises(ValueError, match=r"padded on the left, and bias .*padding_side"):
         fisher_diagonal(causal_model("gpt2"), [left])
 
 
@@ -138,7 +139,7 @@ def _packed_without_positions() -> dict[str, dict[str, Any]]:
         "a numbered mask": plain | {"attention_mask": torch.tensor([[1, 1, 1, 2, 2, 2, 2, 0]] * 2)},
         "trl's lengths": plain | {"seq_lengths": torch.tensor([[3, 5], [8, 0]])},
         "a label for the row": {
-            "input_ids": ids, "labels": torch.tensor([0, 1]), "position_ids": torch.tensor([[0, 1, 2, 3, 0, 1, 2, 3]] * 2)
+            "input_ids": ids, "labels": torch.tensor([0, 1]), "position_ids": torch.tensor([[0, 1, 2, 3] * 2] * 2)
         },
     }  # fmt: skip
 
@@ -146,7 +147,7 @@ def _packed_without_positions() -> dict[str, dict[str, Any]]:
 @pytest.mark.parametrize("case", _packed_without_positions())
 def test_packed_rows_that_cannot_be_taken_apart_are_refused(case: str) -> None:
     model = classifier("bert") if case == "a label for the row" else causal_model("gpt2")
-    with pytest.raises(ValueError, match="one row|packed rows"):
+    with pytest.raises(ValueError, match=r"one row|packed rows"):
         fisher_diagonal(model, [_packed_without_positions()[case]])
 
 
@@ -186,7 +187,7 @@ def test_single_examples_from_a_stream_equal_the_data_set(kind: str, form: str) 
 
 
 def test_a_stream_of_something_else_is_named() -> None:
-    with pytest.raises(ValueError, match="each batch must be a mapping .* got str"):
+    with pytest.raises(ValueError, match=r"each batch must be a mapping .* got str"):
         fisher_diagonal(causal_model("gpt2"), iter(["a text"]))
 
 
@@ -196,7 +197,7 @@ class Averaging(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.embed, self.head = nn.Embedding(40, 8), nn.Linear(8, 3)
+        self.embed, self.head = nn.Embedding(VOCABULARY, 8), nn.Linear(8, 3)
 
     def forward(self, input_ids: Tensor) -> Tensor:
         return self.head(self.embed(input_ids).tanh().mean(1))
@@ -223,8 +224,10 @@ def test_fnet_reads_padding_and_is_right_all_the_same() -> None:
 
     torch.manual_seed(0)
     model = FNetForSequenceClassification(
-        FNetConfig(vocab_size=40, hidden_size=16, num_hidden_layers=1, intermediate_size=24, max_position_embeddings=32,
-                   num_labels=3)
+        FNetConfig(
+            vocab_size=VOCABULARY, hidden_size=16, num_hidden_layers=1, intermediate_size=24,
+            max_position_embeddings=32, num_labels=3,
+        )
     )  # fmt: skip
     rows = rows_of("bert")
     truth = {name: torch.zeros_like(p, dtype=torch.float64) for name, p in model.named_parameters()}
