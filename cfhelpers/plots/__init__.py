@@ -15,7 +15,6 @@ from cfhelpers.plots.comparisons import (
 from cfhelpers.plots.feedback import shares_over_updates
 from cfhelpers.plots.importance import importance_by_token, importance_shares, kind_of, layer_of
 from cfhelpers.plots.isolation import average_accuracies, gains, prompt_layout, step_costs
-from cfhelpers.plots.one_record import learning_curves, loss_curves, result_matrix
 from cfhelpers.plots.one_record import head_and_probe, learning_curves, loss_curves, result_matrix
 from cfhelpers.plots.parts import kept_and_learned, scores_at
 from cfhelpers.plots.text import (
