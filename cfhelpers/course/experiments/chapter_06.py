@@ -134,7 +134,6 @@ EXPERIMENTS = (
         FOUR_TASKS[::-1],
         (
             Naive(),
-            PromptTuning(LENGTH, shared=True, learning_rate=SINGLE_PROMPT_RATE),
             ProgressivePrompts(LENGTH, learning_rate=PROMPT_RATE),
             ProgressiveNetwork(learning_rate=NETWORK_RATE),
             FreezeBottom(FROZEN_LAYERS),
