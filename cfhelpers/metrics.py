@@ -136,7 +136,7 @@ def minimum_accuracy(curves: Sequence[ArrayLike], *, higher_is_better: bool | Se
     """Return how low the old tasks fell on the way, however well they recovered.
 
     min-ACC = 1/(T−1) ∑ⱼ min over n of A(j, n), with A(j, n) the score on old task j at the n-th evaluation after its
-    own training ended (De Lange et al., 2023, "Continual evaluation for lifelong learning: identifying the stability gap").
+    own training ended (De Lange et al., 2023, "Continual evaluation for lifelong learning").
     It can only be as low as somebody looked: score at every step just after a switch.
 
     Args:

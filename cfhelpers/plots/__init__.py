@@ -10,6 +10,7 @@ from cfhelpers.plots.feedback import shares_over_updates
 from cfhelpers.plots.importance import importance_by_token, importance_shares, kind_of, layer_of
 from cfhelpers.plots.one_record import learning_curves, loss_curves, result_matrix
 from cfhelpers.plots.parts import kept_and_learned, scores_at
+from cfhelpers.plots.replay import after_switch, projection, scores_against
 from cfhelpers.plots.text import (
     final_nats,
     old_and_new_nats,
@@ -20,6 +21,7 @@ from cfhelpers.plots.text import (
 from cfhelpers.plots.two_weights import two_bowls
 
 __all__ = [
+    "after_switch",
     "final_nats",
     "importance_by_token",
     "importance_shares",
@@ -32,9 +34,11 @@ __all__ = [
     "old_nats_at",
     "penalty_ratio",
     "penalty_ratios",
+    "projection",
     "result_matrix",
     "retention_against_learning",
     "retention_learning_curve",
+    "scores_against",
     "scores_at",
     "shares_over_updates",
     "strength_sweep",

@@ -13,10 +13,13 @@ from cfhelpers.course.experiments import EXPERIMENTS, REPORTED_SEEDS, SELECTION_
 from cfhelpers.course.summary import BEGIN, END, results_tables, update_readme
 from cfhelpers.environment import git_revision
 from cfhelpers.methods import (
+    AGEM,
     EWC,
     L2SP,
     MAS,
+    DERpp,
     EWCOnGenerations,
+    GenerativeReplay,
     Joint,
     Method,
     Naive,
@@ -107,9 +110,11 @@ def test_every_stored_method_can_be_made_again():
         Naive(), Joint(), EWC(2.0, variant="sample", max_examples=3), L2SP(0.5), Replay(4, share=0.25),
         OnlineEWC(3.0, decay=0.5, variant="sample", unit="token", max_examples=7), MAS(0.25, max_examples=5),
         SynapticIntelligence(1.5, damping=0.01), EWCOnGenerations(2.0, n_texts=3, length=8),
+        AGEM(3, batch_size=2), DERpp(3, logit_weight=0.5, label_weight=0.25, top_k=7, batch_size=5),
+        GenerativeReplay(5, share=0.3, length=9),
     ]  # fmt: skip
     assert {type(method) for method in made} == {getattr(methods, name) for name in methods.__all__} - {Method}
-    for method in made:
+    for method in [*made, Replay(fraction=0.25, share=0.4, by="tokens", whole_buffer=True)]:
         again = results.make_method({"name": method.name, **method.settings()})
         assert type(again) is type(method)
         assert again.settings() == method.settings()
