@@ -9,3 +9,7 @@ from cfhelpers.course.checks import demonstrating, ewc, fisher, language, prompt
 from cfhelpers.course.checks.exercise import CheckFailed, require_solved
 
 __all__ = ["CheckFailed", "demonstrating", "ewc", "fisher", "language", "prompts", "require_solved", "starting"]
+from cfhelpers.course.checks import demonstrating, ewc, fisher, language, replay, starting
+from cfhelpers.course.checks.exercise import CheckFailed, require_solved
+
+__all__ = ["CheckFailed", "demonstrating", "ewc", "fisher", "language", "replay", "require_solved", "starting"]
