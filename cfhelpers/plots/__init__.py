@@ -5,6 +5,7 @@ Shares (recall, accuracy) are shown in percent. Colours are those of Okabe & Ito
 tell apart; every series also has its own marker or line style.
 """
 
+from cfhelpers.plots.adapters import benchmark_front, kept_at, rate_fronts, rate_of
 from cfhelpers.plots.comparisons import penalty_ratio, penalty_ratios, retention_against_learning, strength_sweep
 from cfhelpers.plots.feedback import shares_over_updates
 from cfhelpers.plots.importance import importance_by_token, importance_shares, kind_of, layer_of
@@ -20,10 +21,12 @@ from cfhelpers.plots.text import (
 from cfhelpers.plots.two_weights import two_bowls
 
 __all__ = [
+    "benchmark_front",
     "final_nats",
     "importance_by_token",
     "importance_shares",
     "kept_and_learned",
+    "kept_at",
     "kind_of",
     "layer_of",
     "learning_curves",
@@ -32,6 +35,8 @@ __all__ = [
     "old_nats_at",
     "penalty_ratio",
     "penalty_ratios",
+    "rate_fronts",
+    "rate_of",
     "result_matrix",
     "retention_against_learning",
     "retention_learning_curve",
