@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
+from cfhelpers.fisher import Importance
 from cfhelpers.fisher.naming import named_parameters
+from cfhelpers.fisher.storage import Storage
 from cfhelpers.methods.base import Method
 from cfhelpers.methods.penalty import QuadraticPenalty
 from cfhelpers.tasks.encoding import EncodedTask
@@ -25,6 +27,9 @@ class AnchoredMethod(Method):
     Raises:
         ValueError: ``strength`` is negative or not finite.
     """
+
+    storage: Storage = "float32"
+    """The precision in which importances are kept; the anchor is never rounded."""
 
     def __init__(self, strength: float) -> None:
         self.penalties: list[QuadraticPenalty] = []
@@ -43,14 +48,18 @@ class AnchoredMethod(Method):
         for penalty in self.penalties:
             penalty.strength = self._strength
 
-    def importance(self, model: nn.Module, batches: Iterable[Any]) -> Mapping[str, Tensor]:
-        """Return how much each parameter matters for the data just learned."""
+    def importance(self, model: nn.Module, batches: Iterable[Any]) -> Importance | None:
+        """Return how much each parameter matters for the data just learned; None if all matter equally."""
         raise NotImplementedError
 
     def protect(self, model: nn.Module, batches: Iterable[Any]) -> Self:
         """Add a penalty that keeps the model, as it stands now, good at ``batches``."""
-        self.penalties.append(QuadraticPenalty(self.importance(model, batches), model, self.strength))
+        importance = self._as_kept(self.importance(model, batches))
+        self.penalties.append(QuadraticPenalty(importance, model, self.strength))
         return self
+
+    def _as_kept(self, importance: Importance | None) -> Importance | None:
+        return importance if importance is None or self.storage == "float32" else importance.stored(dtype=self.storage)
 
     def after_backward(self, model: nn.Module, scale: float) -> None:
         """Add the gradient of every penalty."""
@@ -96,3 +105,14 @@ class AnchoredMethod(Method):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over importances and anchors; λ stays this object's."""
         self.penalties = [QuadraticPenalty.from_state(each, self.strength) for each in state["penalties"]]
+
+
+def one_of(value: Any, choices: Collection[Any], what: str) -> Any:
+    """Return a setting that is one of its choices.
+
+    Raises:
+        ValueError: It is none of them.
+    """
+    if value not in choices:
+        raise ValueError(f"unknown {what} {value!r}; choose one of {', '.join(map(str, choices))}.")
+    return value

@@ -41,6 +41,10 @@ class Method:
         """Return the encoded examples to train on; ``seen`` are the earlier tasks."""
         return task.train
 
+    def mix(self, dataset: Any) -> Any:
+        """Return what a trainer trains on, given its ``train_dataset``; ``learn_sequence`` asks ``training_data``."""
+        return dataset
+
     def training_steps(self, steps: int, seen: Sequence[EncodedTask]) -> int:
         """Return how many optimizer steps this task gets, out of the ``steps`` that every method is given."""
         return steps

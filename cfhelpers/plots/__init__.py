@@ -7,9 +7,18 @@ tell apart; every series also has its own marker or line style.
 
 from cfhelpers.plots.adapters import benchmark_front, kept_at, rate_fronts, rate_of
 from cfhelpers.plots.comparisons import penalty_ratio, penalty_ratios, retention_against_learning, strength_sweep
+from cfhelpers.plots.comparisons import (
+    learning_rates,
+    penalty_ratio,
+    penalty_ratios,
+    retention_against_learning,
+    strength_sweep,
+)
 from cfhelpers.plots.feedback import shares_over_updates
 from cfhelpers.plots.importance import importance_by_token, importance_shares, kind_of, layer_of
+from cfhelpers.plots.isolation import average_accuracies, gains, prompt_layout, step_costs
 from cfhelpers.plots.one_record import learning_curves, loss_curves, result_matrix
+from cfhelpers.plots.one_record import head_and_probe, learning_curves, loss_curves, result_matrix
 from cfhelpers.plots.parts import kept_and_learned, scores_at
 from cfhelpers.plots.text import (
     final_nats,
@@ -22,7 +31,10 @@ from cfhelpers.plots.two_weights import two_bowls
 
 __all__ = [
     "benchmark_front",
+    "average_accuracies",
     "final_nats",
+    "gains",
+    "head_and_probe",
     "importance_by_token",
     "importance_shares",
     "kept_and_learned",
@@ -30,6 +42,7 @@ __all__ = [
     "kind_of",
     "layer_of",
     "learning_curves",
+    "learning_rates",
     "loss_curves",
     "old_and_new_nats",
     "old_nats_at",
@@ -37,11 +50,13 @@ __all__ = [
     "penalty_ratios",
     "rate_fronts",
     "rate_of",
+    "prompt_layout",
     "result_matrix",
     "retention_against_learning",
     "retention_learning_curve",
     "scores_at",
     "shares_over_updates",
+    "step_costs",
     "strength_sweep",
     "transfer_curves",
     "two_bowls",

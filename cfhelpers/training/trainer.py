@@ -32,9 +32,12 @@ class ContinualMixin(_MixedInto):
     - Where it penalises, each logged step has ``penalty`` (nats), ``penalty_to_loss`` and ``penalty_to_task_gradient``
       (ratio of the gradient norms before clipping).
 
+    - What it keeps of old data is mixed into ``train_dataset`` (``Method.mix``).
+
     Args:
         method: The method; its hooks around a whole task (``prepare_model``, ``training_data``, ``after_task``) belong
             to ``learn_sequence`` and are not called here.
+        is_mixed: ``train_dataset`` holds the old data already, as ``learn_sequence``'s does.
         args: As for the ``Trainer``.
         kwargs: As for the ``Trainer``.
 
@@ -43,7 +46,7 @@ class ContinualMixin(_MixedInto):
         ValueError: The run is sharded by DeepSpeed or FSDP, where a parameter's gradient is not in one place.
     """
 
-    def __init__(self, *args: Any, method: Method, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, method: Method, is_mixed: bool = False, **kwargs: Any) -> None:
         if not isinstance(method, Method):
             raise TypeError(
                 f"method must be a cfhelpers method such as cf.methods.Naive(), got {type(method).__name__}."
@@ -52,7 +55,12 @@ class ContinualMixin(_MixedInto):
         self._loss_uses_num_items: bool | None = None
         self._diagnostics: dict[str, float] = {}
         self._step_loss: Tensor | float = 0.0
+        by_name = kwargs.get("train_dataset") is not None
+        if by_name and not is_mixed:  # before a subclass such as trl's tokenises: old and new examples alike
+            kwargs["train_dataset"] = method.mix(kwargs["train_dataset"])
         super().__init__(*args, **kwargs)
+        if not by_name and not is_mixed and self.train_dataset is not None:
+            self.train_dataset = method.mix(self.train_dataset)
         if self.is_deepspeed_enabled or self.is_fsdp_enabled:
             raise ValueError("DeepSpeed and FSDP shard the gradients that a method changes: use DDP or one device.")
         self.add_callback(_AfterStep(self))
@@ -136,6 +144,12 @@ class ContinualMixin(_MixedInto):
         if "loss" in logs:
             logs = {**logs, **self._diagnostics}
         super().log(logs, start_time)
+
+    def _issue_warnings_after_load(self, load_result: Any) -> None:
+        """Warn of missing weights, but not of tied ones, which a checkpoint holds once, under their other name."""
+        tied = getattr(self.model, "all_tied_weights_keys", None) or {}
+        missing = [name for name in load_result.missing_keys if name not in tied]
+        super()._issue_warnings_after_load(load_result._replace(missing_keys=missing))
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"

@@ -67,13 +67,21 @@ def test_the_model_and_the_random_state_are_as_before_and_the_seed_decides():
 
 def test_bad_input_is_named():
     model = toys.causal_model()
-    with pytest.raises(ValueError, match="at least one text of at least two tokens, got 0 of 64"):
+    with pytest.raises(ValueError, match="at least one text of at least one token beyond its beginning, got 0 of 64"):
         own_texts(model, 0)
     with pytest.raises(ValueError, match="got 3 of 1"):
         own_texts(model, 3, length=1)
+    with pytest.raises(ValueError, match="got 3 of 2"):
+        own_texts(model, 3, length=2, start=[5, 6])
     model.config.eos_token_id = None
     with pytest.raises(ValueError, match="eos_token_id must be one token"):
         own_texts(model, 3)
+
+
+def test_a_text_may_begin_with_other_ids_than_the_end_of_sequence():
+    (batch,) = own_texts(toys.causal_model(), 3, length=6, start=[5, 6])
+    assert batch["input_ids"][:, :2].tolist() == [[5, 6]] * 3
+    assert batch["input_ids"].shape[1] <= 6
 
 
 def test_the_method_takes_the_fisher_of_the_models_own_texts_and_never_looks_at_data():

@@ -9,3 +9,7 @@ from cfhelpers.course.checks import adapters, demonstrating, ewc, fisher, langua
 from cfhelpers.course.checks.exercise import CheckFailed, require_solved
 
 __all__ = ["CheckFailed", "adapters", "demonstrating", "ewc", "fisher", "language", "require_solved", "starting"]
+from cfhelpers.course.checks import demonstrating, ewc, fisher, language, prompts, starting
+from cfhelpers.course.checks.exercise import CheckFailed, require_solved
+
+__all__ = ["CheckFailed", "demonstrating", "ewc", "fisher", "language", "prompts", "require_solved", "starting"]

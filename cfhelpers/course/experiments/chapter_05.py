@@ -47,7 +47,7 @@ EXPERIMENTS = (
         },
         profiles=("tiny",),
         curves=("all",),
-        curve_points=2,
+        changes={"curve_points": 2},
         selection_seeds=(100,),
     ),
     Experiment(
@@ -58,7 +58,7 @@ EXPERIMENTS = (
         sweeps={"tiny": {"all": over_rates(RANK)}},
         profiles=("tiny",),
         curves=(),
-        curve_points=2,
+        changes={"curve_points": 2},
     ),
     # Fewer steps than the encoder's plan has, so that four tasks in two orders can be run with many methods.
     Experiment(
@@ -70,8 +70,7 @@ EXPERIMENTS = (
         {"tiny": {"told": [LoRA(RANK, mode="told", learning_rate=rate) for rate in RATES]}},
         profiles=("tiny",),
         curves=(),
-        steps=120,
-        curve_points=2,
+        changes={"steps": 120, "curve_points": 2},
         selection_seeds=(100,),
     ),
     Experiment(
@@ -87,8 +86,7 @@ EXPERIMENTS = (
             OrthogonalLoRA(RANK, learning_rate=ENCODER_RATE),
         ),
         profiles=("tiny",),
-        steps=120,
-        curve_points=2,
+        changes={"steps": 120, "curve_points": 2},
     ),
     Experiment(
         "05",
@@ -97,7 +95,6 @@ EXPERIMENTS = (
         FOUR_TASKS[::-1],
         (Naive(), LoRA(RANK, learning_rate=ENCODER_RATE), OrthogonalLoRA(RANK, learning_rate=ENCODER_RATE)),
         profiles=("tiny",),
-        steps=120,
-        curve_points=2,
+        changes={"steps": 120, "curve_points": 2},
     ),
 )

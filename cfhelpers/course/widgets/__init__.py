@@ -13,3 +13,7 @@ from cfhelpers.course.widgets.chapter_05 import rates
 from cfhelpers.course.widgets.explorer import Explorer
 
 __all__ = ["Explorer", "chat", "feedback", "rates", "retention", "strengths", "training_steps", "two_bowls"]
+from cfhelpers.course.widgets.chapter_06 import prompted_batch
+from cfhelpers.course.widgets.explorer import Explorer
+
+__all__ = ["Explorer", "chat", "feedback", "prompted_batch", "retention", "strengths", "training_steps", "two_bowls"]
