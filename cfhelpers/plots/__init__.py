@@ -5,6 +5,8 @@ Shares (recall, accuracy) are shown in percent. Colours are those of Okabe & Ito
 tell apart; every series also has its own marker or line style.
 """
 
+from cfhelpers.plots.adapters import benchmark_front, kept_at, rate_fronts, rate_of
+from cfhelpers.plots.comparisons import penalty_ratio, penalty_ratios, retention_against_learning, strength_sweep
 from cfhelpers.plots.comparisons import (
     learning_rates,
     penalty_ratio,
@@ -28,6 +30,7 @@ from cfhelpers.plots.text import (
 from cfhelpers.plots.two_weights import two_bowls
 
 __all__ = [
+    "benchmark_front",
     "average_accuracies",
     "after_switch",
     "final_nats",
@@ -36,6 +39,7 @@ __all__ = [
     "importance_by_token",
     "importance_shares",
     "kept_and_learned",
+    "kept_at",
     "kind_of",
     "layer_of",
     "learning_curves",
@@ -45,6 +49,8 @@ __all__ = [
     "old_nats_at",
     "penalty_ratio",
     "penalty_ratios",
+    "rate_fronts",
+    "rate_of",
     "prompt_layout",
     "projection",
     "result_matrix",
