@@ -91,6 +91,7 @@ def linear_probe(model: nn.Module, task: EncodedTask, *, batch_size: int = 64) -
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
+    from threadpoolctl import threadpool_limits
 
     def features(split: Split) -> tuple[Tensor, Tensor]:
         vectors, labels = [], []
@@ -102,12 +103,13 @@ def linear_probe(model: nn.Module, task: EncodedTask, *, batch_size: int = 64) -
         return torch.cat(vectors), torch.cat(labels)
 
     train, validation, test = features("train"), features("validation"), features("test")
-    probes = [
-        make_pipeline(StandardScaler(), LogisticRegression(C=inverse_ridge, max_iter=1000)).fit(*train)
-        for inverse_ridge in (0.01, 0.1, 1.0)
-    ]
-    best = max(probes, key=lambda probe: probe.score(*validation))
-    return float(best.score(*test))
+    with threadpool_limits(torch.get_num_threads()):  # scikit-learn's matrix products have threads of their own
+        probes = [
+            make_pipeline(StandardScaler(), LogisticRegression(C=inverse_ridge, max_iter=1000)).fit(*train)
+            for inverse_ridge in (0.01, 0.1, 1.0)
+        ]
+        best = max(probes, key=lambda probe: probe.score(*validation))
+        return float(best.score(*test))
 
 
 def answer_questions(

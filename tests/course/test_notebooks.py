@@ -172,7 +172,7 @@ def test_the_folded_solution_is_the_exercises_own_code(sample: Path):
 
 def test_the_badge_and_the_install_cell_come_from_one_setting(sample: Path, monkeypatch: pytest.MonkeyPatch):
     setting = {"repository": "someone/fork", "reference": "v9"}
-    monkeypatch.setattr(building, "_colab_setting", lambda: setting)
+    monkeypatch.setattr(building, "colab_setting", lambda: setting)
     first, install = building.build(sample).cells[:2]
     assert "colab.research.google.com/github/someone/fork/blob/v9/notebooks/01_sample.ipynb" in first.source
     assert '"git+https://github.com/someone/fork@v9"' in install.source
@@ -239,10 +239,27 @@ def test_a_broken_cell_is_reported_with_its_number_and_its_error(tmp_path: Path)
     notebook = new_notebook(cells=cells)
     outcome = execution.execute(notebook, "broken", tmp_path, "tiny")
     assert outcome.error is not None
-    assert outcome.error.startswith("cell 3 failed")
+    assert outcome.error.startswith("In [2] failed")  # as JupyterLab numbers it
     assert "ZeroDivisionError: division by zero" in outcome.error
     assert "\x1b" not in outcome.error
     assert notebook.cells[3].execution_count is None
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_counts_the_cells_with_code(
+    terminal: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    monkeypatch.setattr(execution._Progress, "SECONDS_BETWEEN_LINES", 0)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    cells = [new_markdown_cell("A title"), new_code_cell("1 + 1"), new_code_cell(" "), new_code_cell("2 + 2")]
+    assert execution.execute(new_notebook(cells=cells), "counted", tmp_path, "tiny").error is None
+    out = capsys.readouterr().out
+    assert [line[: -len(", 0 s")] for line in re.findall(r"counted: cell \d of \d, \d+ s", out)] == [
+        "counted: cell 1 of 2",
+        "counted: cell 2 of 2",
+    ]
+    assert out.count("\n") == (1 if terminal else 3)
+    assert out.count("\r") == (3 if terminal else 0)
 
 
 def test_a_kernel_that_dies_is_reported(tmp_path: Path):

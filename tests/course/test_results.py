@@ -13,16 +13,27 @@ from cfhelpers.course.experiments import EXPERIMENTS, REPORTED_SEEDS, SELECTION_
 from cfhelpers.course.summary import BEGIN, END
 from cfhelpers.environment import git_revision
 from cfhelpers.methods import (
+    AGEM,
     EWC,
     L2SP,
     MAS,
+    DERpp,
     EWCOnGenerations,
+    FreezeBottom,
+    GenerativeReplay,
     Joint,
+    LoRA,
     Method,
     Naive,
     OnlineEWC,
+    OrthogonalLoRA,
+    ProgressiveNetwork,
+    ProgressivePrompts,
+    PromptTuning,
     Replay,
+    SeparateModels,
     SynapticIntelligence,
+    WiSEFT,
 )
 from cfhelpers.metrics import mean_and_interval
 from cfhelpers.training.plans import PLANS, Plan
@@ -109,9 +120,16 @@ def test_every_stored_method_can_be_made_again():
         Naive(), Joint(), EWC(2.0, variant="sample", max_examples=3), L2SP(0.5), Replay(4, share=0.25),
         OnlineEWC(3.0, decay=0.5, variant="sample", unit="token", max_examples=7), MAS(0.25, max_examples=5),
         SynapticIntelligence(1.5, damping=0.01), EWCOnGenerations(2.0, n_texts=3, length=8),
+        LoRA(3, mode="merged", alpha=5.0, targets="mlp", learning_rate=0.01), WiSEFT(0.25),
+        OrthogonalLoRA(3, strength=0.2, alpha=5.0, targets="mlp", learning_rate=0.01),
+        FreezeBottom(2, first_task_too=True, learning_rate=0.5), ProgressiveNetwork(3, learning_rate=0.5),
+        ProgressivePrompts(3, learning_rate=0.5, bottleneck=2, words={"sst2": [1, 2]}),
+        PromptTuning(3, shared=True, learning_rate=0.5, bottleneck=2, words={"sst2": [1, 2]}), SeparateModels(),
+        AGEM(3, batch_size=2), DERpp(3, logit_weight=0.5, label_weight=0.25, top_k=7, batch_size=5),
+        GenerativeReplay(5, share=0.3, length=9),
     ]  # fmt: skip
     assert {type(method) for method in made} == {getattr(methods, name) for name in methods.__all__} - {Method}
-    for method in made:
+    for method in [*made, Replay(fraction=0.25, share=0.4, by="tokens", whole_buffer=True)]:
         again = results.make_method({"name": method.name, **method.settings()})
         assert type(again) is type(method)
         assert again.settings() == method.settings()
@@ -167,6 +185,14 @@ def test_plans_have_the_rate_that_teaches_best_and_it_is_not_at_the_edge(profile
                 kind = {"dialogpt": "dialogue", "gpt2": "text"}.get(record.role, "classification")
                 assert Plan(**record.plan) == PLANS[profile, kind]
                 assert 0 < index < len(tried) - 1
+
+
+def test_an_experiment_may_give_each_task_steps_of_its_own(toy_chapter, monkeypatch):
+    monkeypatch.setattr(results, "EXPERIMENTS", (TOY, replace(TOY, name="shorter", steps=3)))
+    results.regenerate("99", folder=toy_chapter)
+    monkeypatch.setattr(results, "STORED", toy_chapter)
+    steps = {each.extra["experiment"]: each.plan["steps"] for each in results.load("99", profile="tiny")}
+    assert steps == {"toy": 4, "shorter": 3}
 
 
 def test_an_experiment_is_run_in_its_own_profiles_only(toy_chapter, monkeypatch):

