@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
-NEW = {"cfhelpers/course/experiments/chapter_NN.py"}  # what somebody who adds a chapter writes
+NAMED = sorted(set(re.findall(r"`((?:cfhelpers|tests|notebooks)/[\w/.]*)`", TEXT)))
 
 
 def test_the_floors_are_those_that_are_enforced():
@@ -51,6 +51,6 @@ def test_the_method_shown_is_short_and_learns_with_its_adapter_alone():
     assert plain.record.results[0][0][0] < 1.0  # at the plan's own rate nothing is learned
 
 
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:cfhelpers|tests|notebooks)/[\w/.]*)`", TEXT)) - NEW))
+@pytest.mark.parametrize("path", [path for path in NAMED if "NN" not in path])  # a chapter yet to be written
 def test_what_it_names_is_there(path: str):
     assert (ROOT / path).exists()
