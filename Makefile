@@ -2,7 +2,7 @@
 PYTHON ?= python3
 CHOICE = $(if $(PROFILE),--profile $(PROFILE))
 
-.PHONY: help course test lab build results pretrain bench
+.PHONY: help course test lab build homework results pretrain bench
 
 help:
 	@$(PYTHON) -m cfhelpers --help
@@ -18,6 +18,9 @@ lab:  ## open JupyterLab on the notebooks (OPTIONS="--allow-root --port 9999": J
 
 build:  ## notebooks/*.ipynb from notebooks/source/*.py, executed
 	@$(PYTHON) -m cfhelpers build
+
+homework:  ## make homework DO="build 03 --to hw1", DO="grade hw1" : see notebooks/TEACHING.md
+	@$(PYTHON) -m cfhelpers homework $(or $(DO),list)
 
 results:  ## make results CHAPTER=03 PROFILE=tiny : the stored numbers of a chapter
 	@$(PYTHON) -m cfhelpers results $(CHAPTER) $(CHOICE)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from cfhelpers import environment
 from cfhelpers.course import installation
+from cfhelpers.course.homework import command as homework
 
 if TYPE_CHECKING:
     from cfhelpers.course.notebooks.execution import Outcome
@@ -22,6 +23,7 @@ _EXTRAS = {
     "pretrain": ("lab",),
     "build": ("lab", "teacher"),
     "test": ("lab", "test"),
+    "homework": ("lab", "teacher"),
     "bench": ("lab", "test", "benchmark"),
 }
 
@@ -85,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     results.add_argument("--profile", default="tiny", **profile)
     pretrain = add("pretrain", _pretrain, "train the bundled tiny models again")
     pretrain.add_argument("which", nargs="?", choices=("causal", "encoder"), help="one of the two; both, if not given")
+    homework.add_arguments(add("homework", homework.run, homework.DESCRIPTION))
     bench = add("bench", _bench, "measure the Fisher diagonal and the penalty against their peers")
     bench.add_argument("--threads", type=int, default=1, help="CPU threads; the committed results have 1")
     return parser

@@ -92,6 +92,9 @@ def load_model(role: str, profile: str, *, device: str | torch.device = "cpu", s
             tokenizer.chat_template = TURNS_ENDED_BY_EOS
         # generate() pads with the model's own setting, and warns at every call if there is none.
         model.config.pad_token_id = model.generation_config.pad_token_id = tokenizer.pad_token_id
+        # transformers finds a model's loss by its class's name, and GPT2LMHeadModel is not named after its task: it
+        # would take this one all the same, with a warning at the first loss.
+        model.loss_type = "ForCausalLM"
     else:
         model = MultiTaskClassifier(model, seed=seed)
     return LoadedModel(model.to(device).eval(), tokenizer, role, source)

@@ -278,3 +278,17 @@ def test_minilm_puts_a_paraphrase_nearer_than_another_subject() -> None:
         features = functional.normalize(loaded.model.features(**batch))
     similarity = features @ features.T
     assert similarity[0, 1] > 0.6 > 0.3 > similarity[0, 2]
+
+
+def test_a_causal_model_knows_its_loss(monkeypatch: pytest.MonkeyPatch):
+    from transformers import modeling_utils
+
+    def refuse(message: str) -> None:
+        raise AssertionError(message)
+
+    monkeypatch.setattr(modeling_utils.logger, "warning_once", refuse)
+    model = load_model("gpt2", "tiny").model
+    ids = torch.tensor([[5, 6, 7]])
+    loss = model(input_ids=ids, labels=ids).loss
+    expected = functional.cross_entropy(model(input_ids=ids).logits[0, :-1], ids[0, 1:])
+    torch.testing.assert_close(loss, expected)

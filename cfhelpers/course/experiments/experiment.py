@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from cfhelpers.methods import Method
 from cfhelpers.training.sequence import Learned
@@ -29,6 +30,9 @@ class Experiment:
         profiles: Those in which it is run.
         curves: Sweeps of which every strength is reported in tiny, for a figure; of the others only the chosen one is.
             "learning rate" reports naive training with every rate.
+        changes: Fields of the plan, such as ``steps``, that are not the profile's own.
+        selection_seeds: With which settings are chosen, in place of the profile's own.
+        reported_seeds: Of what is reported, in place of the profile's own.
     """
 
     chapter: str
@@ -41,3 +45,6 @@ class Experiment:
     learning_rates: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     profiles: tuple[str, ...] = ("tiny", "laptop", "full")
     curves: tuple[str, ...] = ("ewc", "learning rate")
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    selection_seeds: tuple[int, ...] | None = None
+    reported_seeds: tuple[int, ...] | None = None

@@ -1,0 +1,2 @@
+# %% [markdown]
+# # 8 · Distillation: staying close
