@@ -51,6 +51,12 @@ def _leave(node: Any) -> None:
     raise SkipNode
 
 
+def _keep_bars(_app: Any, _what: str, _name: str, _object: Any, _options: Any, lines: list[str]) -> None:
+    """Absolute values are no substitutions of reStructuredText."""
+    lines[:] = [line.replace("|", "\\|") for line in lines]
+
+
 def setup(app: Any) -> None:
-    """Register how formulas are drawn."""
+    """Register how formulas are drawn and docstrings are read."""
+    app.connect("autodoc-process-docstring", _keep_bars)
     app.add_html_math_renderer("mathml", inline_renderers=(_visit_inline, None), block_renderers=(_visit_block, None))
