@@ -7,8 +7,9 @@ from cfhelpers.methods import Joint, LoRA, Method, Naive, OrthogonalLoRA, WiSEFT
 from cfhelpers.methods.adapters import Targets
 
 RATES = (4e-4, 1e-3, 2.5e-3, 6e-3, 1.6e-2)
-# The rate of adapters that are not swept themselves: the best of the sweep over all layers at rank 4.
-RATE = 2.5e-3
+# The rates of adapters that are not swept themselves: what the sweeps over all layers at rank 4 choose, of a shared
+# adapter on the persona and of one adapter per task on sst2 and mnli.
+RATE, ENCODER_RATE = 2.5e-3, 6e-3
 RANK = 4
 FOUR_TASKS = ("sst2", "topics", "mnli", "imdb")
 
@@ -80,9 +81,9 @@ EXPERIMENTS = (
         (
             Naive(),
             Joint(),
-            LoRA(RANK, learning_rate=RATE),
-            LoRA(RANK, mode="merged", learning_rate=RATE),
-            OrthogonalLoRA(RANK, learning_rate=RATE),
+            LoRA(RANK, learning_rate=ENCODER_RATE),
+            LoRA(RANK, mode="merged", learning_rate=ENCODER_RATE),
+            OrthogonalLoRA(RANK, learning_rate=ENCODER_RATE),
         ),
         profiles=("tiny",),
         changes={"steps": 120, "curve_points": 2},
@@ -92,7 +93,7 @@ EXPERIMENTS = (
         "four tasks, other order",
         "roberta",
         FOUR_TASKS[::-1],
-        (Naive(), LoRA(RANK, learning_rate=RATE), OrthogonalLoRA(RANK, learning_rate=RATE)),
+        (Naive(), LoRA(RANK, learning_rate=ENCODER_RATE), OrthogonalLoRA(RANK, learning_rate=ENCODER_RATE)),
         profiles=("tiny",),
         changes={"steps": 120, "curve_points": 2},
     ),
