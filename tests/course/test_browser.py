@@ -41,9 +41,14 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What JupyterLab serves."""
+    return tmp_path_factory.mktemp("lab")
+
+
+@pytest.fixture(scope="module")
+def lab(folder: Path) -> Iterator[str]:
     """The address of a JupyterLab that serves copies of the notebooks, with this Python as their kernel."""
-    folder = tmp_path_factory.mktemp("lab")
     for path in NOTEBOOKS:
         shutil.copy(path, folder)
     kernels = folder / "kernels" / "python3"
@@ -188,7 +193,7 @@ def settle(page: Any, widget: Any, before: tuple[str, list[str]]) -> tuple[str, 
     raise AssertionError(f"a widget shows nothing else than before: {before[0] or 'nothing'}")
 
 
-def test_an_error_in_a_callback_is_seen(lab: str, browser: Any, tmp_path_factory: pytest.TempPathFactory):
+def test_an_error_in_a_callback_is_seen(lab: str, folder: Path, browser: Any):
     """The test of the tests: a widget whose callback fails, and one whose picture stands still, are found."""
     code = (
         "%matplotlib inline\nimport ipywidgets\nimport matplotlib.pyplot as plt\n"
@@ -196,7 +201,6 @@ def test_an_error_in_a_callback_is_seen(lab: str, browser: Any, tmp_path_factory
         "def draw(x):\n    return ('fine', None) if x == 1 else (str(1 / 0), None)\n\n\n"
         "explorer = widgets.Explorer(draw, {'x': ipywidgets.IntSlider(1, 1, 3, description='x')})\nexplorer"
     )
-    (folder,) = [path.parent for path in tmp_path_factory.getbasetemp().glob("lab*/jupyter.log")]
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)]), folder / "broken.ipynb")
     page = browser.new_page(viewport={"width": 1300, "height": 1000})
     run_all(page, lab, folder / "broken.ipynb")

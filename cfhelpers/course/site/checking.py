@@ -16,6 +16,7 @@ class _Page(HTMLParser):
         self.links: list[str] = []
         self.fetched: list[str] = []
         self.silent: list[str] = []
+        self.formulas: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Note what an element links to, fetches and says."""
@@ -31,6 +32,8 @@ class _Page(HTMLParser):
             and given.get("href")
         ):
             self.fetched.append(str(given["href"]))
+        if given.get("class") == "formula-not-drawn":
+            self.formulas.append(str(given.get("title")))
         if tag == "img" and not (given.get("alt") or "").strip():
             self.silent.append(str(given.get("src"))[:80])
 
@@ -54,6 +57,8 @@ def _read(path: Path) -> _Page:
 def _page_problems(path: Path, page: _Page, pages: dict[Path, _Page]) -> Iterator[str]:
     for source in page.silent:
         yield f"a figure without alternative text: {source}"
+    for reason in page.formulas:
+        yield f"a formula that could not be drawn: {reason}"
     for address in page.fetched:
         if urlsplit(address).scheme in ("http", "https") or address.startswith("//"):
             yield f"fetched from elsewhere: {address}"

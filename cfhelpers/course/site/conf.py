@@ -1,8 +1,11 @@
 """Sphinx's settings; read by Sphinx from a copy in ``build/site-source``."""
 
+import html
+import re
 from typing import Any
 
 # Sphinx and docutils come with the extra "site", not with the environment that the types are checked in.
+from docutils.utils.math import MathError  # pyright: ignore[reportMissingImports, reportMissingModuleSource]
 from docutils.utils.math.latex2mathml import tex2mathml  # pyright: ignore[reportMissingImports, reportMissingModuleSource]
 
 project = "Catastrophic forgetting in language models"
@@ -26,12 +29,19 @@ html_math_renderer = "mathml"
 suppress_warnings = ["myst.header", "mystnb.unknown_mime_type"]
 
 
+# Sizes of brackets, and another name of the dots, which this converter does not know.
+_SIZES = re.compile(r"\\[Bb]igg?[lr]?(?![a-zA-Z])")
+
+
 def _mathml(node: Any, block: bool) -> str:
     """Formulas become MathML, which browsers draw themselves: no script, no fonts, nothing to fetch."""
-    text = node.astext()
+    text = _SIZES.sub("", node.astext()).replace("\\dots", "\\ldots")
     if block and ("\\\\" in text or "&" in text) and "\\begin" not in text:
         text = f"\\begin{{aligned}}{text}\\end{{aligned}}"
-    return tex2mathml(text, as_block=block)
+    try:
+        return tex2mathml(text, as_block=block)
+    except MathError as error:  # the page still says what was meant, and the check of the pages names it
+        return f'<code class="formula-not-drawn" title="{html.escape(str(error))}">{html.escape(text)}</code>'
 
 
 def _visit_inline(translator: Any, node: Any) -> None:

@@ -53,6 +53,11 @@ def test_each_fault_is_found(site: Path, old: str, new: str, problem: str):
     assert checking.problems(site) == [problem]
 
 
+def test_a_formula_that_could_not_be_drawn_is_found(site: Path):
+    (site / "other.html").write_text('<p id="place"><code class="formula-not-drawn" title="unknown">x</code></p>')
+    assert checking.problems(site) == ["other.html: a formula that could not be drawn: unknown"]
+
+
 def test_a_notebook_goes_to_the_site_without_badge_and_with_its_alternative_texts():
     figure = new_output("display_data", data={"image/png": "AAAA"}, metadata={"image/png": {"alt": "A falling curve."}})
     badge = "[![Open in Colab](https://colab.example/badge.svg)](https://colab.example/x.ipynb)"
