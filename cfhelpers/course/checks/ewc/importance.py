@@ -135,11 +135,11 @@ def _own_guess(model: Any, example: Batch) -> Tensor:
 def _per_token(model: Any, batches: list[Batch]) -> Iterator[Tensor]:
     """Yield every target's own loss."""
     for example in _examples(batches):
-        logits = model(example["input_ids"], attention_mask=example["attention_mask"]).logits
-        losses = nn.functional.cross_entropy(
-            logits[0, :-1], example["labels"][0, 1:], ignore_index=-100, reduction="none"
-        )
-        yield from losses[example["labels"][0, 1:] != -100]
+        for place in (example["labels"][0] != -100).nonzero().flatten().tolist():
+            if place > 0:
+                alone = torch.full_like(example["labels"], -100)
+                alone[0, place] = example["labels"][0, place]
+                yield _summed(model, example, alone)
 
 
 def _times(count: Callable[[Batch], Any]) -> Callable[[Any, list[Batch]], Iterable[Tensor]]:

@@ -58,8 +58,8 @@ def _penalty_in(answer: Callable[..., Any], case: str) -> Numbers:
             "your code changed the importance that it was given (mul_ and *= do), so that the next penalty that is "
             "made of it would have another strength. Compute with a new tensor."
         )
-    first = late.value(model)
-    if abs(float(first) - float(value)) > 1e-3 * abs(float(value)) and float(first) < 1e-6:
+    first, later = float(late.value(model).detach()), float(value.detach())
+    if abs(first - later) > 1e-3 * abs(later) and first < 1e-6:
         raise CheckFailed(
             "the anchor is taken when value() is first called, and not when the penalty is made: what the model has "
             "moved until then is not penalised. Store the copies in __init__."

@@ -276,10 +276,6 @@ exact_fisher = Exercise(
             _piled_up(over_examples=True),
         ),
         Mistake(
-            "the probability is squared too. It is a weight: p · g².",
-            _fisher_of(_over_classes(lambda g, p: (p.square() * g.square()).sum(0))),
-        ),
-        Mistake(
             "the squares are weighted with −log p. The weight is the probability itself.",
             _fisher_of(_over_classes(lambda g, p: (-p.log() * g.square()).sum(0))),
         ),
