@@ -6,7 +6,6 @@ tell apart; every series also has its own marker or line style.
 """
 
 from cfhelpers.plots.adapters import benchmark_front, kept_at, rate_fronts, rate_of
-from cfhelpers.plots.comparisons import penalty_ratio, penalty_ratios, retention_against_learning, strength_sweep
 from cfhelpers.plots.comparisons import (
     learning_rates,
     penalty_ratio,
@@ -30,9 +29,9 @@ from cfhelpers.plots.text import (
 from cfhelpers.plots.two_weights import two_bowls
 
 __all__ = [
-    "benchmark_front",
-    "average_accuracies",
     "after_switch",
+    "average_accuracies",
+    "benchmark_front",
     "final_nats",
     "gains",
     "head_and_probe",
@@ -49,10 +48,10 @@ __all__ = [
     "old_nats_at",
     "penalty_ratio",
     "penalty_ratios",
+    "projection",
+    "prompt_layout",
     "rate_fronts",
     "rate_of",
-    "prompt_layout",
-    "projection",
     "result_matrix",
     "retention_against_learning",
     "retention_learning_curve",

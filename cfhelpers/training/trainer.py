@@ -69,7 +69,9 @@ class ContinualMixin(_MixedInto):
         self._diagnostics: dict[str, float] | None = None
         self._step_loss: Tensor | float = 0.0
         by_name = kwargs.get("train_dataset") is not None
-        if by_name and not self.within_sequence:  # before a subclass such as trl's tokenises: old and new examples alike
+        if (
+            by_name and not self.within_sequence
+        ):  # before a subclass such as trl's tokenises: old and new examples alike
             kwargs["train_dataset"] = method.mix(kwargs["train_dataset"])
         super().__init__(*args, **kwargs)
         if not by_name and not self.within_sequence and self.train_dataset is not None:

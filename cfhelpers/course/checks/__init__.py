@@ -9,11 +9,9 @@ from cfhelpers.course.checks import adapters, demonstrating, ewc, fisher, langua
 from cfhelpers.course.checks.exercise import CheckFailed, require_solved
 
 __all__ = ["CheckFailed", "adapters", "demonstrating", "ewc", "fisher", "language", "require_solved", "starting"]
-from cfhelpers.course.checks import demonstrating, ewc, fisher, language, prompts, starting
-from cfhelpers.course.checks.exercise import CheckFailed, require_solved
+from cfhelpers.course.checks import prompts
 
 __all__ = ["CheckFailed", "demonstrating", "ewc", "fisher", "language", "prompts", "require_solved", "starting"]
-from cfhelpers.course.checks import demonstrating, ewc, fisher, language, replay, starting
-from cfhelpers.course.checks.exercise import CheckFailed, require_solved
+from cfhelpers.course.checks import replay
 
 __all__ = ["CheckFailed", "demonstrating", "ewc", "fisher", "language", "replay", "require_solved", "starting"]

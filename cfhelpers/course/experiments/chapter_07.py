@@ -59,7 +59,8 @@ def _longest(times: int) -> Experiment:
         (Naive(), EWC(1e4, variant="sample"), L2SP(1.0), Replay(KEPT, share=0.5)),
         profiles=("tiny",),
         changes={"new_steps": 16 * times},
-        seeds=((100,), (0, 1, 2)),
+        selection_seeds=(100,),
+        reported_seeds=(0, 1, 2),
         curves=(),
     )
 

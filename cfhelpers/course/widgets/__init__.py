@@ -14,10 +14,8 @@ from cfhelpers.course.widgets.explorer import Explorer
 
 __all__ = ["Explorer", "chat", "feedback", "rates", "retention", "strengths", "training_steps", "two_bowls"]
 from cfhelpers.course.widgets.chapter_06 import prompted_batch
-from cfhelpers.course.widgets.explorer import Explorer
 
 __all__ = ["Explorer", "chat", "feedback", "prompted_batch", "retention", "strengths", "training_steps", "two_bowls"]
 from cfhelpers.course.widgets.chapter_07 import buffers
-from cfhelpers.course.widgets.explorer import Explorer
 
 __all__ = ["Explorer", "buffers", "chat", "feedback", "retention", "strengths", "training_steps", "two_bowls"]
