@@ -6,7 +6,6 @@ tell apart; every series also has its own marker or line style.
 """
 
 from cfhelpers.plots.adapters import benchmark_front, kept_at, rate_fronts, rate_of
-from cfhelpers.plots.comparisons import penalty_ratio, penalty_ratios, retention_against_learning, strength_sweep
 from cfhelpers.plots.comparisons import (
     learning_rates,
     penalty_ratio,
@@ -17,7 +16,6 @@ from cfhelpers.plots.comparisons import (
 from cfhelpers.plots.feedback import shares_over_updates
 from cfhelpers.plots.importance import importance_by_token, importance_shares, kind_of, layer_of
 from cfhelpers.plots.isolation import average_accuracies, gains, prompt_layout, step_costs
-from cfhelpers.plots.one_record import learning_curves, loss_curves, result_matrix
 from cfhelpers.plots.one_record import head_and_probe, learning_curves, loss_curves, result_matrix
 from cfhelpers.plots.parts import kept_and_learned, scores_at
 from cfhelpers.plots.text import (
@@ -30,8 +28,8 @@ from cfhelpers.plots.text import (
 from cfhelpers.plots.two_weights import two_bowls
 
 __all__ = [
-    "benchmark_front",
     "average_accuracies",
+    "benchmark_front",
     "final_nats",
     "gains",
     "head_and_probe",
@@ -48,9 +46,9 @@ __all__ = [
     "old_nats_at",
     "penalty_ratio",
     "penalty_ratios",
+    "prompt_layout",
     "rate_fronts",
     "rate_of",
-    "prompt_layout",
     "result_matrix",
     "retention_against_learning",
     "retention_learning_curve",
