@@ -32,7 +32,7 @@ def average_accuracy(results: ArrayLike, *, higher_is_better: bool | Sequence[bo
         The mean, in the unit of the scores.
 
     Raises:
-        ValueError: The matrix is not square, has a NaN on or below its diagonal, or mixes directions.
+        ValueError: The matrix is not square, has a NaN on or below its diagonal or an infinity, or mixes directions.
     """
     matrix = _result_matrix(results, at_least=1)
     if len(np.unique(_signs(higher_is_better, len(matrix)))) > 1:
@@ -54,7 +54,7 @@ def backward_transfer(results: ArrayLike, *, higher_is_better: bool | Sequence[b
         The mean change, in the unit of the scores; positive if the earlier tasks improved.
 
     Raises:
-        ValueError: The matrix is not square, smaller than 2 × 2, or has a NaN on or below its diagonal.
+        ValueError: The matrix is not square, smaller than 2 × 2, or has a NaN on or below its diagonal or an infinity.
     """
     matrix = _result_matrix(results, at_least=2)
     change = _signs(higher_is_better, len(matrix)) * (matrix[-1] - matrix.diagonal())
@@ -75,7 +75,7 @@ def forgetting(results: ArrayLike, *, higher_is_better: bool | Sequence[bool] = 
         The mean fall, in the unit of the scores; positive if something was forgotten.
 
     Raises:
-        ValueError: The matrix is not square, smaller than 2 × 2, or has a NaN on or below its diagonal.
+        ValueError: The matrix is not square, smaller than 2 × 2, or has a NaN on or below its diagonal or an infinity.
     """
     matrix = _result_matrix(results, at_least=2) * _signs(higher_is_better, len(np.asarray(results)))
     best_before = np.nanmax(matrix[:-1, :-1], axis=0)
@@ -101,7 +101,7 @@ def forward_transfer(
         The mean gain, in the unit of the scores; positive if earlier tasks helped.
 
     Raises:
-        ValueError: Shapes do not fit, or a score that is needed is NaN.
+        ValueError: Shapes do not fit, or a score that is needed is NaN or infinite.
     """
     matrix = _result_matrix(results, at_least=2)
     alone = _scores_per_task(single_task, len(matrix), "single_task", first=1)
@@ -124,7 +124,7 @@ def intransigence(results: ArrayLike, joint: ArrayLike, *, higher_is_better: boo
         The mean shortfall, in the unit of the scores; positive if learning was held back.
 
     Raises:
-        ValueError: Shapes do not fit, or a score that is needed is NaN.
+        ValueError: Shapes do not fit, or a score that is needed is NaN or infinite.
     """
     matrix = _result_matrix(results, at_least=1)
     reference = _scores_per_task(joint, len(matrix), "joint")
@@ -382,6 +382,12 @@ def _result_matrix(results: ArrayLike, *, at_least: int) -> NDArray[np.float64]:
             f"R[{rows[0]}, {columns[0]}] is NaN: the score on task {columns[0]} after training on task {rows[0]} is "
             "needed; only scores before a task is learned, above the diagonal, may be missing"
         )
+    if np.isinf(matrix).any():
+        row, column = np.argwhere(np.isinf(matrix))[0]
+        raise ValueError(
+            f"R[{row}, {column}] is {matrix[row, column]}, which no mean survives: is it a perplexity beyond the "
+            "largest float, or a division by zero?"
+        )
     return matrix
 
 
@@ -390,6 +396,8 @@ def _scores_per_task(scores: ArrayLike, tasks: int, name: str, *, first: int = 0
     vector = np.asarray(scores, dtype=np.float64)
     if vector.shape != (tasks,):
         raise ValueError(f"{name} needs one score for each of the {tasks} tasks, got an array of shape {vector.shape}")
+    if np.isinf(vector[first:]).any():
+        raise ValueError(f"{name} has an infinite score, which no mean survives")
     if np.isnan(vector[first:]).any():
         raise ValueError(f"{name} has a NaN: the score of every task from number {first} on is needed")
     return vector
@@ -397,6 +405,8 @@ def _scores_per_task(scores: ArrayLike, tasks: int, name: str, *, first: int = 0
 
 def _signs(higher_is_better: bool | Sequence[bool], tasks: int) -> NDArray[np.float64]:
     """Return +1 or −1 for each task, so that a signed score is better when it is higher."""
+    if np.asarray(higher_is_better).dtype != bool:
+        raise ValueError(f"higher_is_better must be True or False, or a list of them, got {higher_is_better!r}")
     directions = np.asarray(higher_is_better, dtype=bool)
     if directions.ndim and directions.shape != (tasks,):
         raise ValueError(

@@ -220,3 +220,18 @@ def test_a_worst_case_of_nothing_is_refused(curves):
         metrics.worst_case_accuracy(curves, 0.5)
     with pytest.raises(ValueError, match="NaN"):
         metrics.worst_case_accuracy([[0.5]], float("nan"))
+
+
+@pytest.mark.parametrize("wrong", ["False", "no", [1, 0], 0, None])
+def test_a_direction_must_be_true_or_false(wrong):
+    with pytest.raises(ValueError, match="higher_is_better must be True or False"):
+        metrics.backward_transfer([[1.0, 2.0], [3.0, 4.0]], higher_is_better=wrong)
+
+
+@pytest.mark.parametrize("infinite", [float("inf"), float("-inf")])
+def test_infinite_scores_are_refused(infinite):
+    matrix = [[1.0, infinite], [3.0, 4.0]]
+    with pytest.raises(ValueError, match=r"R\[0, 1\] is -?inf"):
+        metrics.forgetting(matrix)
+    with pytest.raises(ValueError, match="single_task has an infinite score"):
+        metrics.forward_transfer([[1.0, 2.0], [3.0, 4.0]], [1.0, infinite])

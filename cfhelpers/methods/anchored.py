@@ -48,6 +48,51 @@ class AnchoredMethod(Method):
         for penalty in self.penalties:
             penalty.strength = self._strength
 
+    @classmethod
+    def from_data(cls, model: nn.Module, batches: Iterable[Any] | None, *, strength: float, **settings: Any) -> Self:
+        """Protect what a model already knows about ``batches`` before it trains on something else.
+
+        Args:
+            model: Trained; its present weights become the anchor.
+            batches: What should be kept, in the form ``fisher_diagonal`` takes; None for a method that looks at no
+                data (``L2SP``, ``EWCOnGenerations``).
+            strength: λ.
+            **settings: As for the class.
+
+        Returns:
+            The method to give to ``ContinualTrainer(method=…)``.
+
+        Raises:
+            ValueError: As the importance's estimate raises it; for ``EWC`` that is ``fisher_diagonal``.
+        """
+        return cls(strength, **settings).protect(model, [] if batches is None else batches)
+
+    def require_ready(self, model: nn.Module) -> None:
+        """Refuse a trainer of one's own while nothing is protected, or a model that the penalties do not fit.
+
+        Raises:
+            ValueError: As said.
+        """
+        super().require_ready(model)
+        self.require_fit(model)
+
+    def require_fit(self, model: nn.Module) -> None:
+        """Compare every penalty with a model.
+
+        Raises:
+            ValueError: The model lacks a parameter of a penalty or has it in another shape, or none of those that are
+                protected is trained.
+        """
+        parameters = named_parameters(model)
+        for penalty in self.penalties:
+            penalty.require_fit(model)
+        if self.penalties and not any(parameters[n].requires_grad for each in self.penalties for n in each.stored):
+            raise ValueError(
+                f"{self.name} protects only parameters that are frozen, so that it changes nothing. Were the "
+                "importances estimated before adapters were put into the model (peft), or an adapter loaded without "
+                "is_trainable=True? Estimate on the model that is trained."
+            )
+
     def importance(self, model: nn.Module, batches: Iterable[Any]) -> Importance | None:
         """Return how much each parameter matters for the data just learned; None if all matter equally."""
         raise NotImplementedError
@@ -82,13 +127,14 @@ class AnchoredMethod(Method):
         return self._value_and_pull_norm(model)[1]
 
     def _value_and_pull_norm(self, model: nn.Module) -> tuple[float, float]:
+        self.require_fit(model)
         value, squared_norm = 0.0, 0.0
         for name, parameter in named_parameters(model).items():
             gradient: Tensor | None = None
             for penalty in self.penalties:
                 if name in penalty.stored:
                     distance, pull = penalty.pull(name, parameter)
-                    value += float(torch.sum(distance.mul_(pull), dtype=torch.float64)) / 2
+                    value += float(distance.mul_(pull).sum()) / 2
                     gradient = pull if gradient is None else gradient.add_(pull)
             if gradient is not None:
                 squared_norm += float(torch.linalg.vector_norm(gradient)) ** 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Self
+from typing import Any
 
 from torch import nn
 
@@ -50,21 +50,6 @@ class EWC(AnchoredMethod):
         self.unit: Unit = one_of(unit, UNITS, "unit")
         self.storage = one_of(storage, STORAGES, "storage")
         self.max_examples, self.seed = max_examples, seed
-
-    @classmethod
-    def from_data(cls, model: nn.Module, batches: Iterable[Any], *, strength: float, **settings: Any) -> Self:
-        """Protect what a model already knows about ``batches`` before it trains on something else.
-
-        Args:
-            model: Trained; its present weights become the anchor.
-            batches: Hugging Face batches of what should be kept, in the form ``fisher_diagonal`` takes.
-            strength: λ.
-            **settings: As for the class: ``variant``, ``unit``, ``max_examples``, ``seed``, ``storage``.
-
-        Returns:
-            The method to give to ``ContinualTrainer(method=…)``.
-        """
-        return cls(strength, **settings).protect(model, batches)
 
     def importance(self, model: nn.Module, batches: Iterable[Any]) -> Importance:
         """Return the diagonal Fisher information at the model's present weights."""

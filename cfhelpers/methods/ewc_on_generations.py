@@ -17,7 +17,8 @@ class EWCOnGenerations(EWC):
     """:class:`EWC` whose Fisher is estimated from texts that the model writes itself before it learns the next task.
 
     No old data are looked at or kept. The model can only be asked about what it still says: what it never writes is
-    not protected. (Pseudo-rehearsal, Robins, 1995, trains on such items; here they only tell which weights matter.)
+    not protected. ``EWCOnGenerations.from_data(model, None, strength=…)`` needs no batches.
+    (Pseudo-rehearsal, Robins, 1995, trains on such items; here they only tell which weights matter.)
 
     Args:
         strength: λ; see :class:`EWC`.

@@ -92,7 +92,8 @@ class QuadraticPenalty:
             scale: The gradient scaler's scale where gradients are still scaled (fp16), else 1.
 
         Raises:
-            ValueError: The model lacks a parameter of the importance, its shape differs, or it is sharded.
+            ValueError: The model lacks a parameter of the importance, its shape differs, it is sharded, or the gradient
+                of weights in float16 becomes larger than float16 can hold.
         """
         factor = self.strength * scale
         trainable = {name: p for name, p in self._matched(model).items() if p.requires_grad}
@@ -110,6 +111,16 @@ class QuadraticPenalty:
             for parameter, gradient, anchor, weight in zip(parameters, gradients, anchors, weights, strict=True):
                 distance = parameter.to(torch.float32) - anchor.to(torch.float32)
                 gradient.add_(distance.mul_(weight).mul_(factor).to(gradient.dtype))
+                if gradient.dtype == torch.float16:
+                    _require_finite(gradient, self.strength)
+
+    def require_fit(self, model: nn.Module) -> None:
+        """Compare the importance with a model, before the first step rather than in it.
+
+        Raises:
+            ValueError: The model lacks a parameter of the importance, or its shape differs.
+        """
+        check_match("model", self._shapes, _shapes_of(named_parameters(model)))
 
     def pull(self, name: str, parameter: Tensor) -> tuple[Tensor, Tensor]:
         """``theta - anchor`` and ``F * (theta - anchor)`` of one parameter: new float32 tensors beside it."""
@@ -178,6 +189,15 @@ def _checked_strength(strength: float) -> float:
     if not math.isfinite(strength) or strength < 0:
         raise ValueError(f"strength must be finite and not negative, got {strength}.")
     return float(strength)
+
+
+def _require_finite(gradient: Tensor, strength: float) -> None:
+    if not bool(torch.isfinite(gradient).all()):
+        raise ValueError(
+            f"the gradient with a penalty of strength {strength:g} is beyond float16's largest number, 65504, and the "
+            "step would make every weight NaN. Keep the weights in float32 (model.float(), with fp16=True or bf16=True "
+            "for speed) or in bfloat16, or lower the strength."
+        )
 
 
 def _groups(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:

@@ -18,6 +18,7 @@ from cfhelpers.plots.importance import importance_by_token, importance_shares, k
 from cfhelpers.plots.isolation import average_accuracies, gains, prompt_layout, step_costs
 from cfhelpers.plots.one_record import head_and_probe, learning_curves, loss_curves, result_matrix
 from cfhelpers.plots.parts import kept_and_learned, scores_at
+from cfhelpers.plots.replay import after_switch, projection, scores_against
 from cfhelpers.plots.text import (
     final_nats,
     old_and_new_nats,
@@ -28,6 +29,7 @@ from cfhelpers.plots.text import (
 from cfhelpers.plots.two_weights import two_bowls
 
 __all__ = [
+    "after_switch",
     "average_accuracies",
     "benchmark_front",
     "final_nats",
@@ -46,12 +48,14 @@ __all__ = [
     "old_nats_at",
     "penalty_ratio",
     "penalty_ratios",
+    "projection",
     "prompt_layout",
     "rate_fronts",
     "rate_of",
     "result_matrix",
     "retention_against_learning",
     "retention_learning_curve",
+    "scores_against",
     "scores_at",
     "shares_over_updates",
     "step_costs",

@@ -14,6 +14,7 @@ from cfhelpers.training.records import Record
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.patches import Rectangle
 
 PADDING, TEXT, OLD, NEW = range(4)
 _KINDS = {
@@ -69,7 +70,7 @@ def prompt_layout(
     return ax
 
 
-def _cell(x: int, y: int, colour: str) -> object:
+def _cell(x: int, y: int, colour: str) -> Rectangle:
     from matplotlib.patches import Rectangle
 
     return Rectangle((x, y), 1, 1, facecolor=colour, edgecolor="black", linewidth=0.5)

@@ -274,6 +274,12 @@ def _learn_remaining(
     return learned
 
 
+class _SequenceTrainer(ContinualTrainer):
+    """The trainer of one task of several; the first has nothing to protect yet."""
+
+    within_sequence = True
+
+
 def _learn_task(learned: Learned, bar: tqdm[Any]) -> None:
     task, seen = learned.tasks[learned.n_learned], learned.tasks[: learned.n_learned]
     environment.seed_everything(learned.run.seed)
@@ -284,12 +290,11 @@ def _learn_task(learned: Learned, bar: tqdm[Any]) -> None:
         learned.record, task.name, steps, lambda: _score_row(learned, "validation"), bar, learned.run.device
     )
     with tempfile.TemporaryDirectory(prefix="cfhelpers-") as folder:
-        trainer = ContinualTrainer(
+        trainer = _SequenceTrainer(
             method=learned.method,
             model=learned.model,
             args=_arguments(learned, steps, folder),
             train_dataset=data,
-            is_mixed=True,
             data_collator=task.collate,
             callbacks=[curve],
         )

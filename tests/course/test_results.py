@@ -13,11 +13,14 @@ from cfhelpers.course.experiments import EXPERIMENTS, REPORTED_SEEDS, SELECTION_
 from cfhelpers.course.summary import BEGIN, END
 from cfhelpers.environment import git_revision
 from cfhelpers.methods import (
+    AGEM,
     EWC,
     L2SP,
     MAS,
+    DERpp,
     EWCOnGenerations,
     FreezeBottom,
+    GenerativeReplay,
     Joint,
     LoRA,
     Method,
@@ -122,9 +125,11 @@ def test_every_stored_method_can_be_made_again():
         FreezeBottom(2, first_task_too=True, learning_rate=0.5), ProgressiveNetwork(3, learning_rate=0.5),
         ProgressivePrompts(3, learning_rate=0.5, bottleneck=2, words={"sst2": [1, 2]}),
         PromptTuning(3, shared=True, learning_rate=0.5, bottleneck=2, words={"sst2": [1, 2]}), SeparateModels(),
+        AGEM(3, batch_size=2), DERpp(3, logit_weight=0.5, label_weight=0.25, top_k=7, batch_size=5),
+        GenerativeReplay(5, share=0.3, length=9),
     ]  # fmt: skip
     assert {type(method) for method in made} == {getattr(methods, name) for name in methods.__all__} - {Method}
-    for method in made:
+    for method in [*made, Replay(fraction=0.25, share=0.4, by="tokens", whole_buffer=True)]:
         again = results.make_method({"name": method.name, **method.settings()})
         assert type(again) is type(method)
         assert again.settings() == method.settings()

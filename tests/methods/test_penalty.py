@@ -308,7 +308,7 @@ RESIZED = IMPORTANCE | {"second": torch.ones(2, 1)}
 BAD: dict[str, tuple[Any, Any, Any, str]] = {
     "nothing to protect": ({}, Two(), 1.0, "importance is empty"),
     "a wrapper's prefix": (PREFIXED, Two(), 1.0, r"no parameter named 'module.first'.*wrapper's prefix"),
-    "an adapter's prefix": (ADAPTED, Two(), 1.0, r"'base_model.model.first'.*wrapped by peft"),
+    "an adapter's prefix": (ADAPTED, Two(), 1.0, r"'base_model.model.first'.*adapters of peft"),
     "another model": (IMPORTANCE | {"third": torch.ones(1)}, Two(), 1.0, r"no parameter named 'third'.*another model"),
     "a resized vocabulary": (RESIZED, Two(), 1.0, r"'second' \(\(2, 1\) in the importance, \(1, 1\).*vocabulary"),
     "a negative strength": (IMPORTANCE, Two(), -1.0, "strength must be finite and not negative"),

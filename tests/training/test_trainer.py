@@ -180,9 +180,10 @@ def test_outputs_are_only_asked_for_where_the_method_looks_at_them(tmp_path):
     class Mixed(ContinualMixin, Watched):
         pass
 
-    for method in (L2SP(1.0), Pull()):
+    model = causal()
+    for method in (L2SP.from_data(model, None, strength=1.0), Pull()):
         Mixed(
-            method=method, model=causal(), args=arguments(tmp_path), train_dataset=uneven_dialogues(),
+            method=method, model=model, args=arguments(tmp_path), train_dataset=uneven_dialogues(),
             data_collator=Collator(0),
         ).train()  # fmt: skip
     assert asked == [False, True]

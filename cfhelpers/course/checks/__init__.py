@@ -19,3 +19,10 @@ __all__ = [
     "require_solved",
     "starting",
 ]
+__all__ = ["CheckFailed", "adapters", "demonstrating", "ewc", "fisher", "language", "require_solved", "starting"]
+from cfhelpers.course.checks import prompts
+
+__all__ = ["CheckFailed", "demonstrating", "ewc", "fisher", "language", "prompts", "require_solved", "starting"]
+from cfhelpers.course.checks import replay
+
+__all__ = ["CheckFailed", "demonstrating", "ewc", "fisher", "language", "replay", "require_solved", "starting"]

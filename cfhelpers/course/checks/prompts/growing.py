@@ -17,13 +17,13 @@ def _examine(answer: Callable[..., Any]) -> Numbers:
     numbers: Numbers = {}
     for case, (lengths, width) in _LENGTHS.items():
         generator = torch.Generator().manual_seed(62)
-        prompts = answer()
+        prompts: Any = answer()
         if not isinstance(prompts, nn.Module):
             raise CheckFailed(f"the class must be a torch.nn.Module, not {type(prompts).__name__}.")
         for number, length in enumerate(cast("tuple[int, ...]", lengths), start=1):
             start = torch.randn(length, cast("int", width), generator=generator)
             table = nn.Parameter(start.clone())  # such as rows of the model's embedding
-            prompts.add_prompt(table)
+            cast("Any", prompts).add_prompt(table)
             after = f"{case}, after prompt {number}"
             numbers[f"{after}: as added"] = _vectors(prompts)
             trainable = [parameter for parameter in prompts.parameters() if parameter.requires_grad]
