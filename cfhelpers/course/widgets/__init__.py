@@ -11,9 +11,12 @@ from cfhelpers.course.widgets.chapter_03 import chat, strengths
 from cfhelpers.course.widgets.chapter_04 import retention
 from cfhelpers.course.widgets.chapter_05 import rates
 from cfhelpers.course.widgets.chapter_06 import prompted_batch
+from cfhelpers.course.widgets.chapter_07 import buffers
+from cfhelpers.course.widgets.explorer import Explorer
 
 __all__ = [
     "Explorer",
+    "buffers",
     "chat",
     "feedback",
     "prompted_batch",
@@ -23,7 +26,3 @@ __all__ = [
     "training_steps",
     "two_bowls",
 ]
-__all__ = ["Explorer", "chat", "feedback", "prompted_batch", "retention", "strengths", "training_steps", "two_bowls"]
-from cfhelpers.course.widgets.chapter_07 import buffers
-
-__all__ = ["Explorer", "buffers", "chat", "feedback", "retention", "strengths", "training_steps", "two_bowls"]
