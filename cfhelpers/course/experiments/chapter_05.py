@@ -81,6 +81,8 @@ EXPERIMENTS = (
         (
             Naive(),
             Joint(),
+            # A shared adapter with both rates: what teaches one task best is not what four in a row bear.
+            LoRA(RANK, learning_rate=RATE),
             LoRA(RANK, learning_rate=ENCODER_RATE),
             LoRA(RANK, mode="merged", learning_rate=ENCODER_RATE),
             OrthogonalLoRA(RANK, learning_rate=ENCODER_RATE),
