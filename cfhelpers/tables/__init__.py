@@ -9,5 +9,14 @@ from cfhelpers.tables.answers import answers
 from cfhelpers.tables.comparison import comparison, costs, differences, measured, sweep, transfer
 from cfhelpers.tables.one_record import result_matrix
 
-__all__ = ["adapter_bill", "answers", "comparison", "costs", "result_matrix", "sweep", "transfer"]
-__all__ = ["answers", "comparison", "costs", "differences", "measured", "result_matrix", "sweep", "transfer"]
+__all__ = [
+    "adapter_bill",
+    "answers",
+    "comparison",
+    "costs",
+    "differences",
+    "measured",
+    "result_matrix",
+    "sweep",
+    "transfer",
+]
