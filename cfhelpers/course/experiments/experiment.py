@@ -31,6 +31,7 @@ class Experiment:
             "learning rate" reports naive training with every rate.
         steps: Optimizer steps of each task, in place of the profile's own.
         learning_rate: In place of the profile's own.
+        selection: Seeds that choose among settings, in place of the profile's own.
         reported: Seeds of what is reported, in place of the profile's own: fewer, where many settings are compared and
             each is one point of a cloud.
     """
@@ -47,4 +48,5 @@ class Experiment:
     curves: tuple[str, ...] = ("ewc", "learning rate")
     steps: int | None = None
     learning_rate: float | None = None
+    selection: tuple[int, ...] | None = None
     reported: tuple[int, ...] | None = None
