@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.benchmarks import fisher, measure, penalty, report
+from tests.benchmarks import fisher, measure, methods, penalty, report
 
 
 def test_the_readme_shows_the_stored_measurements_and_no_others() -> None:
@@ -55,6 +55,17 @@ def test_both_benchmarks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         "in place (ours)",
         "through autograd",
     }
+
+
+def test_each_method_has_a_step_that_can_be_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        methods, "_memory", lambda *_: {"peak_memory_bytes": 1}
+    )  # each would start a process of its own
+    found = _run(methods.main, tmp_path / "methods-cpu.json")
+    assert set(found) == set(methods.METHODS)
+    assert found["kept"]["stored_bytes_per_target"] == methods.TOP_K * 8 + 4
+    assert 0 <= found["kept"]["error_nats_per_target"] < found["kept"]["divergence_nats_per_target"]
+    assert "| kept |" in report.tables(tmp_path)
 
 
 def test_a_ratio_compares_a_call_with_the_one_just_before_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ tell apart; every series also has its own marker or line style.
 """
 
 from cfhelpers.plots.comparisons import penalty_ratio, penalty_ratios, retention_against_learning, strength_sweep
+from cfhelpers.plots.distances import forgetting_against_distance
 from cfhelpers.plots.feedback import shares_over_updates
 from cfhelpers.plots.importance import importance_by_token, importance_shares, kind_of, layer_of
 from cfhelpers.plots.one_record import learning_curves, loss_curves, result_matrix
@@ -21,6 +22,7 @@ from cfhelpers.plots.two_weights import two_bowls
 
 __all__ = [
     "final_nats",
+    "forgetting_against_distance",
     "importance_by_token",
     "importance_shares",
     "kept_and_learned",

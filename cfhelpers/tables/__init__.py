@@ -6,6 +6,7 @@ the bare numbers takes them from the record.
 
 from cfhelpers.tables.answers import answers
 from cfhelpers.tables.comparison import comparison, costs, sweep, transfer
+from cfhelpers.tables.distances import predictors
 from cfhelpers.tables.one_record import result_matrix
 
-__all__ = ["answers", "comparison", "costs", "result_matrix", "sweep", "transfer"]
+__all__ = ["answers", "comparison", "costs", "predictors", "result_matrix", "sweep", "transfer"]
