@@ -58,9 +58,7 @@ def test_both_benchmarks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_each_method_has_a_step_that_can_be_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        methods, "_memory", lambda *_: {"peak_memory_bytes": 1}
-    )  # each would start a process of its own
+    monkeypatch.setattr(methods, "_memory", lambda *_: {"peak_memory_bytes": 1})  # each in a process of its own
     found = _run(methods.main, tmp_path / "methods-cpu.json")
     assert set(found) == set(methods.METHODS)
     assert found["kept"]["stored_bytes_per_target"] == methods.TOP_K * 8 + 4

@@ -95,8 +95,8 @@ def _methods(result: dict[str, Any]) -> str:
         if "error_nats_per_target" in kept:
             lines += [
                 "",
-                f"- {name}: a teacher's kept outputs are {kept['stored_bytes_per_target']:.0f} bytes a target; of a "
-                f"divergence of {kept['divergence_nats_per_target']:.3f} nats {kept['error_nats_per_target']:.1e} are lost",
+                f"- {name}: a teacher's kept outputs are {kept['stored_bytes_per_target']:.0f} bytes a target; "
+                f"{kept['error_nats_per_target']:.1e} of {kept['divergence_nats_per_target']:.3f} nats are lost",
             ]
     return "\n".join(lines) + "\n"
 

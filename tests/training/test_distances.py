@@ -13,10 +13,8 @@ def cloud():
     for place, name in enumerate(("naive", "ewc", "naive", "lwf")):
         record = make_record(old=0.2 + 0.15 * place)
         record.method = {"name": name}
-        record.extra = {
-            "far": [[0.0, 2.0 + place + seed] for seed in range(3)],
-            "near": [[5.0 + seed] for seed in range(3)],
-        }
+        record.extra = {"far": [[0.0, 2.0 + place + seed] for seed in range(3)]}
+        record.extra["near"] = [[5.0 + seed] for seed in range(3)]
         records.append(record)
     return records
 
