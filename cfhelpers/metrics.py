@@ -32,7 +32,7 @@ def average_accuracy(results: ArrayLike, *, higher_is_better: bool | Sequence[bo
         The mean, in the unit of the scores.
 
     Raises:
-        ValueError: The matrix is not square, has a NaN on or below its diagonal, or mixes directions.
+        ValueError: The matrix is not square, has a NaN on or below its diagonal or an infinity, or mixes directions.
     """
     matrix = _result_matrix(results, at_least=1)
     if len(np.unique(_signs(higher_is_better, len(matrix)))) > 1:
@@ -54,7 +54,7 @@ def backward_transfer(results: ArrayLike, *, higher_is_better: bool | Sequence[b
         The mean change, in the unit of the scores; positive if the earlier tasks improved.
 
     Raises:
-        ValueError: The matrix is not square, smaller than 2 × 2, or has a NaN on or below its diagonal.
+        ValueError: The matrix is not square, smaller than 2 × 2, or has a NaN on or below its diagonal or an infinity.
     """
     matrix = _result_matrix(results, at_least=2)
     change = _signs(higher_is_better, len(matrix)) * (matrix[-1] - matrix.diagonal())
@@ -75,7 +75,7 @@ def forgetting(results: ArrayLike, *, higher_is_better: bool | Sequence[bool] = 
         The mean fall, in the unit of the scores; positive if something was forgotten.
 
     Raises:
-        ValueError: The matrix is not square, smaller than 2 × 2, or has a NaN on or below its diagonal.
+        ValueError: The matrix is not square, smaller than 2 × 2, or has a NaN on or below its diagonal or an infinity.
     """
     matrix = _result_matrix(results, at_least=2) * _signs(higher_is_better, len(np.asarray(results)))
     best_before = np.nanmax(matrix[:-1, :-1], axis=0)
@@ -101,7 +101,7 @@ def forward_transfer(
         The mean gain, in the unit of the scores; positive if earlier tasks helped.
 
     Raises:
-        ValueError: Shapes do not fit, or a score that is needed is NaN.
+        ValueError: Shapes do not fit, or a score that is needed is NaN or infinite.
     """
     matrix = _result_matrix(results, at_least=2)
     alone = _scores_per_task(single_task, len(matrix), "single_task", first=1)
@@ -124,12 +124,66 @@ def intransigence(results: ArrayLike, joint: ArrayLike, *, higher_is_better: boo
         The mean shortfall, in the unit of the scores; positive if learning was held back.
 
     Raises:
-        ValueError: Shapes do not fit, or a score that is needed is NaN.
+        ValueError: Shapes do not fit, or a score that is needed is NaN or infinite.
     """
     matrix = _result_matrix(results, at_least=1)
     reference = _scores_per_task(joint, len(matrix), "joint")
     shortfall = _signs(higher_is_better, len(matrix)) * (reference - matrix.diagonal())
     return float(shortfall.mean())
+
+
+def minimum_accuracy(curves: Sequence[ArrayLike], *, higher_is_better: bool | Sequence[bool] = True) -> float:
+    """Return how low the old tasks fell on the way, however well they recovered.
+
+    min-ACC = 1/(T−1) ∑ⱼ min over n of A(j, n), with A(j, n) the score on old task j at the n-th evaluation after its
+    own training ended (De Lange et al., 2023, "Continual evaluation for lifelong learning", on the stability gap).
+    It can only be as low as somebody looked: score at every step just after a switch.
+
+    Args:
+        curves: For each old task its scores, in the order of time, from the end of its own training on.
+        higher_is_better: Direction of the scores, one for all tasks or one for each; where lower is better the worst
+            is the largest.
+
+    Returns:
+        The mean over the old tasks, in the unit of the scores.
+
+    Raises:
+        ValueError: There is no old task, or one has no score or a NaN among them.
+    """
+    if len(curves) == 0:
+        raise ValueError("this measure looks at old tasks: it needs the curve of at least one")
+    signs = _signs(higher_is_better, len(curves))
+    worst = []
+    for sign, curve in zip(signs, curves, strict=True):
+        scores = np.asarray(curve, dtype=np.float64)
+        if scores.ndim != 1 or scores.size == 0 or np.isnan(scores).any():
+            raise ValueError("each old task needs a list of at least one score after its own training, without NaN")
+        worst.append(float(sign * (sign * scores).min()))
+    return float(np.mean(worst))
+
+
+def worst_case_accuracy(
+    curves: Sequence[ArrayLike], newest: float, *, higher_is_better: bool | Sequence[bool] = True
+) -> float:
+    """Return the average score that a user of the model can rely on at any time after the tasks were learned.
+
+    WC-ACC = 1/T · newest + (1 − 1/T) · min-ACC (De Lange et al., 2023), with T − 1 old tasks.
+
+    Args:
+        curves: As for ``minimum_accuracy``.
+        newest: Present score on the task learned last.
+        higher_is_better: Direction of the old tasks' scores.
+
+    Returns:
+        In the unit of the scores.
+
+    Raises:
+        ValueError: As for ``minimum_accuracy``, or ``newest`` is NaN.
+    """
+    if math.isnan(newest):
+        raise ValueError("the score on the newest task is needed, but it is NaN")
+    tasks = len(curves) + 1
+    return newest / tasks + (1 - 1 / tasks) * minimum_accuracy(curves, higher_is_better=higher_is_better)
 
 
 def perplexity(total_nats: float, total_tokens: int) -> float:
@@ -328,6 +382,12 @@ def _result_matrix(results: ArrayLike, *, at_least: int) -> NDArray[np.float64]:
             f"R[{rows[0]}, {columns[0]}] is NaN: the score on task {columns[0]} after training on task {rows[0]} is "
             "needed; only scores before a task is learned, above the diagonal, may be missing"
         )
+    if np.isinf(matrix).any():
+        row, column = np.argwhere(np.isinf(matrix))[0]
+        raise ValueError(
+            f"R[{row}, {column}] is {matrix[row, column]}, which no mean survives: is it a perplexity beyond the "
+            "largest float, or a division by zero?"
+        )
     return matrix
 
 
@@ -336,6 +396,8 @@ def _scores_per_task(scores: ArrayLike, tasks: int, name: str, *, first: int = 0
     vector = np.asarray(scores, dtype=np.float64)
     if vector.shape != (tasks,):
         raise ValueError(f"{name} needs one score for each of the {tasks} tasks, got an array of shape {vector.shape}")
+    if np.isinf(vector[first:]).any():
+        raise ValueError(f"{name} has an infinite score, which no mean survives")
     if np.isnan(vector[first:]).any():
         raise ValueError(f"{name} has a NaN: the score of every task from number {first} on is needed")
     return vector
@@ -343,6 +405,8 @@ def _scores_per_task(scores: ArrayLike, tasks: int, name: str, *, first: int = 0
 
 def _signs(higher_is_better: bool | Sequence[bool], tasks: int) -> NDArray[np.float64]:
     """Return +1 or −1 for each task, so that a signed score is better when it is higher."""
+    if np.asarray(higher_is_better).dtype != bool:
+        raise ValueError(f"higher_is_better must be True or False, or a list of them, got {higher_is_better!r}")
     directions = np.asarray(higher_is_better, dtype=bool)
     if directions.ndim and directions.shape != (tasks,):
         raise ValueError(

@@ -11,24 +11,27 @@ import pytest
 from tests.benchmarks import fisher, measure, methods, penalty, report
 
 
-def test_the_readme_shows_the_stored_measurements_and_no_others() -> None:
-    text = report.README.read_text(encoding="utf-8")
-    shown = text.partition(report.BEGIN)[2].partition(report.END)[0]
-    assert report.tables().strip()
-    assert shown.strip() == report.tables().strip(), "python -m tests.benchmarks.report writes the README's tables"
+def test_the_readmes_show_the_stored_measurements_and_no_others() -> None:
+    for path, expected in ((report.README, report.short_table()), (report.DETAILS, report.tables())):
+        shown = path.read_text(encoding="utf-8").partition(report.BEGIN)[2].partition(report.END)[0]
+        assert expected.strip()
+        assert shown.strip() == expected.strip(), "python -m tests.benchmarks.report writes the tables"
 
 
 def test_a_table_is_written_between_its_markers_or_not_at_all(tmp_path: Path) -> None:
-    path = tmp_path / "README.md"
-    path.write_text(f"a\n{report.BEGIN}\nold\n{report.END}\nb\n")
-    report.update_readme(path)
-    text = path.read_text(encoding="utf-8")
-    assert text.startswith(f"a\n{report.BEGIN}\n")
-    assert text.endswith(f"{report.END}\nb\n")
-    assert "old" not in text
+    path, details = tmp_path / "README.md", tmp_path / "details.md"
+    for each in (path, details):
+        each.write_text(f"a\n{report.BEGIN}\nold\n{report.END}\nb\n")
+    report.update_readme(path, details)
+    for each in (path, details):
+        text = each.read_text(encoding="utf-8")
+        assert text.startswith(f"a\n{report.BEGIN}\n")
+        assert text.endswith(f"{report.END}\nb\n")
+        assert "old" not in text
+    assert len(path.read_text()) < len(details.read_text())
     path.write_text("nothing")
     with pytest.raises(ValueError, match="no lines"):
-        report.update_readme(path)
+        report.update_readme(path, details)
 
 
 @pytest.mark.parametrize("benchmark_", [fisher, penalty])

@@ -267,3 +267,45 @@ def test_a_parabola_in_the_logarithm_is_explained_whole_and_noise_hardly():
 def test_explained_share_refuses_what_it_cannot_use(x, y, message):
     with pytest.raises(ValueError, match=message):
         metrics.explained_share(x, y)
+
+
+# Worst case ----------------------------------------------------------------------------------------------------------
+
+
+def test_minimum_accuracy_is_the_mean_of_the_lowest_points_by_hand():
+    # Task 1 falls to 0.2 and recovers, task 2 never moves: (0.2 + 0.7) / 2.
+    assert metrics.minimum_accuracy([[0.9, 0.2, 0.8], [0.7]]) == pytest.approx(0.45)
+    # Of a perplexity the worst is the largest: (5 + 3) / 2; of mixed directions each its own.
+    assert metrics.minimum_accuracy([[2.0, 5.0, 2.5], [3.0, 1.0]], higher_is_better=False) == pytest.approx(4.0)
+    assert metrics.minimum_accuracy([[0.9, 0.2], [3.0, 1.0]], higher_is_better=[True, False]) == pytest.approx(1.6)
+
+
+def test_worst_case_accuracy_weighs_the_newest_task_as_one_of_all_by_hand():
+    # Three tasks: 1/3 · 0.9 + 2/3 · (0.2 + 0.7)/2 = 0.3 + 0.3.
+    assert metrics.worst_case_accuracy([[0.9, 0.2, 0.8], [0.7]], 0.9) == pytest.approx(0.6)
+    assert metrics.worst_case_accuracy([[0.5, 0.5]], 0.5) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("curves", [[], [[]], [[0.5, float("nan")]], [[[0.5]]], [0.5]])
+def test_a_worst_case_of_nothing_is_refused(curves):
+    with pytest.raises(ValueError, match="old task"):
+        metrics.minimum_accuracy(curves)
+    with pytest.raises(ValueError, match="old task"):
+        metrics.worst_case_accuracy(curves, 0.5)
+    with pytest.raises(ValueError, match="NaN"):
+        metrics.worst_case_accuracy([[0.5]], float("nan"))
+
+
+@pytest.mark.parametrize("wrong", ["False", "no", [1, 0], 0, None])
+def test_a_direction_must_be_true_or_false(wrong):
+    with pytest.raises(ValueError, match="higher_is_better must be True or False"):
+        metrics.backward_transfer([[1.0, 2.0], [3.0, 4.0]], higher_is_better=wrong)
+
+
+@pytest.mark.parametrize("infinite", [float("inf"), float("-inf")])
+def test_infinite_scores_are_refused(infinite):
+    matrix = [[1.0, infinite], [3.0, 4.0]]
+    with pytest.raises(ValueError, match=r"R\[0, 1\] is -?inf"):
+        metrics.forgetting(matrix)
+    with pytest.raises(ValueError, match="single_task has an infinite score"):
+        metrics.forward_transfer([[1.0, 2.0], [3.0, 4.0]], [1.0, infinite])

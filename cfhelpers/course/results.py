@@ -152,10 +152,9 @@ def _slug(chapter: str) -> str:
 
 def _run_experiment(run: Runtime, experiment: Experiment, unfinished: Path) -> list[Record]:
     plan = PLANS[run.profile, task_kind(experiment.tasks[0])]
-    plan = replace(plan, steps=experiment.steps or plan.steps)
-    plan = replace(plan, learning_rate=experiment.learning_rate or plan.learning_rate)
-    selection = experiment.selection or SELECTION_SEEDS[run.profile]
-    reported = experiment.reported or REPORTED_SEEDS[run.profile]
+    plan = replace(plan, **experiment.changes)
+    selection = experiment.selection_seeds or SELECTION_SEEDS[run.profile]
+    reported = experiment.reported_seeds or REPORTED_SEEDS[run.profile]
     rates = _try_rates(run, experiment, plan, unfinished)
     sweeps = experiment.sweeps.get(run.profile, {})
     trials = [Point("selection", method, selection, plan, name) for name, sweep in sweeps.items() for method in sweep]

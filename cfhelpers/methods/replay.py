@@ -3,72 +3,103 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any, Self
 
-from cfhelpers.methods.base import Method
+from cfhelpers.methods.mixing import By, MixingMethod, Row, draw_rows, plain_rows, reservoir_sample, weight
 from cfhelpers.tasks.encoding import EncodedTask
 
-if TYPE_CHECKING:
-    from datasets import Dataset
 
-
-class Replay(Method):
+class Replay(MixingMethod):
     """Train on the new task mixed with a small sample of each old task's training examples.
 
     Args:
-        buffer_size: Training examples kept of each task, drawn without replacement.
-        share: Share of the training examples that come from the buffer, between 0 and 1.
+        buffer_size: Training examples kept of each task, drawn without replacement; of a stream, by reservoir sampling.
+        fraction: In place of ``buffer_size``: the part of each task's tokens that is kept, in (0, 1].
+        share: Share of the training data that comes from the buffer, between 0 and 1. Old tasks get equal parts of it,
+            and within a task every kept row is repeated equally often ± 1.
+        by: What ``share`` counts: "examples", or "tokens" where old and new examples differ in length.
+        whole_buffer: Repeat the *new* data so often that every kept row has its turn. Without it, fewer rows than are
+            kept are used where ``share`` asks for fewer; with it an epoch is longer.
         seed: Of the draw.
 
     Raises:
-        ValueError: A buffer below 1 example or a share outside (0, 1).
+        ValueError: A buffer below 1 example, none or two sizes, a fraction outside (0, 1], a share outside (0, 1), or
+            an unknown ``by``.
     """
 
     name = "replay"
 
-    def __init__(self, buffer_size: int, *, share: float = 0.5, seed: int = 0) -> None:
-        if buffer_size < 1:
+    def __init__(
+        self,
+        buffer_size: int | None = None,
+        *,
+        fraction: float | None = None,
+        share: float = 0.5,
+        by: By = "examples",
+        whole_buffer: bool = False,
+        seed: int = 0,
+    ) -> None:
+        if (buffer_size is None) == (fraction is None):
+            raise ValueError("say how much to keep: either buffer_size (examples) or fraction (of the tokens).")
+        if buffer_size is not None and buffer_size < 1:
             raise ValueError(f"buffer_size must be at least 1 example, got {buffer_size}.")
-        if not 0 < share < 1:
-            raise ValueError(f"share must lie between 0 and 1, got {share}.")
-        self.buffer_size, self.share, self.seed = buffer_size, share, seed
-        self.kept: dict[str, list[dict[str, Any]]] = {}
+        if fraction is not None and not 0 < fraction <= 1:
+            raise ValueError(f"fraction must lie in (0, 1], got {fraction}.")
+        super().__init__(share, by=by, seed=seed)
+        self.buffer_size, self.fraction, self.whole_buffer = buffer_size, fraction, whole_buffer
 
-    def training_data(self, task: EncodedTask, seen: Sequence[EncodedTask]) -> Dataset:
-        """Return the new examples and so many repetitions of the buffer that it makes up ``share`` of the whole."""
-        if not self.kept:
-            return task.train
-        from datasets import Dataset, concatenate_datasets
+    @classmethod
+    def from_data(cls, old_data: Any, buffer_size: int | None = None, **settings: Any) -> Self:
+        """Keep a sample of old training data, to be mixed into whatever a trainer is given next.
 
-        buffer = [example for examples in self.kept.values() for example in examples]
-        wanted = round(len(task.train) * self.share / (1 - self.share))
-        rows = [buffer[row % len(buffer)] for row in range(wanted)]
-        return concatenate_datasets([task.train, Dataset.from_list(rows, features=task.train.features)])
+        Args:
+            old_data: A data set with the columns of the new one (training examples only: a test example in here
+                makes every later score of it worthless), a stream of such rows, or several by name.
+            buffer_size: Examples kept of each.
+            **settings: As for the class: ``fraction``, ``share``, ``by``, ``seed``.
+
+        Returns:
+            The method to give to ``ContinualTrainer(method=…)``.
+
+        Raises:
+            ValueError: There are no old data, or a ``fraction`` is wanted of a stream; and as for the class.
+        """
+        method = cls(buffer_size, **settings)
+        for name, dataset in old_data.items() if isinstance(old_data, Mapping) else [("old data", old_data)]:
+            method.kept[name] = method._sample(name, dataset)
+        if not method.kept or not all(method.kept.values()):
+            raise ValueError("there are no old examples to keep: the data set is empty.")
+        return method
 
     def after_task(self, model: Any, task: EncodedTask) -> None:
         """Keep a sample of the training split, never of validation or test."""
-        rows = random.Random(f"{self.seed}-{task.name}").sample(
-            range(len(task.train)), min(self.buffer_size, len(task.train))
-        )
-        self.kept[task.name] = [task.train[row] for row in rows]
+        self.kept[task.name] = self._sample(task.name, task.train)
+
+    def _sample(self, name: str, dataset: Any) -> list[Row]:
+        generator = random.Random(f"{self.seed}-{name}")
+        if not hasattr(dataset, "__len__"):
+            if self.buffer_size is None:
+                raise ValueError("nobody knows how many tokens a stream has: give buffer_size in place of fraction.")
+            return [dict(row) for row in reservoir_sample(dataset, self.buffer_size, generator)]
+        if self.buffer_size is not None:
+            return plain_rows(dataset, draw_rows(len(dataset), self.buffer_size, name, self.seed))
+        rows = plain_rows(dataset, generator.sample(range(len(dataset)), len(dataset)))
+        return _within(rows, (self.fraction or 0.0) * sum(weight(row, "tokens") for row in rows))
 
     def settings(self) -> dict[str, Any]:
-        """Return the buffer's size and its share of the training examples."""
-        return {"buffer_size": self.buffer_size, "share": self.share}
+        """Return what is kept and its share of the training data."""
+        size = {"buffer_size": self.buffer_size} if self.fraction is None else {"fraction": self.fraction}
+        rare = {"by": self.by} if self.by != "examples" else {}
+        return {**size, "share": self.share, **rare, **({"whole_buffer": True} if self.whole_buffer else {})}
 
-    def stored_bytes(self) -> int:
-        """Return the size of the buffer at 8 bytes a token id or label."""
-        examples = [example for kept in self.kept.values() for example in kept]
-        per_token = [example["labels"] if isinstance(example["labels"], list) else [0] for example in examples]
-        return 8 * sum(
-            len(example["input_ids"]) + len(labels) for example, labels in zip(examples, per_token, strict=True)
-        )
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return the buffer."""
-        return {"kept": self.kept}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over a buffer."""
-        self.kept = state["kept"]
+def _within(rows: list[Row], tokens: float) -> list[Row]:
+    """Return the first rows that come nearest to a number of tokens, at least one."""
+    kept, total = rows[:1], weight(rows[0], "tokens") if rows else 0
+    for row in rows[1:]:
+        total += weight(row, "tokens")
+        if total - weight(row, "tokens") / 2 > tokens:
+            break
+        kept.append(row)
+    return kept

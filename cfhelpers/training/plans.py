@@ -14,6 +14,8 @@ class Plan:
             method that does not train all weights may have a rate of its own.
         curve_points: How often each task's validation score is taken while one task is learned.
         size: Training examples of a task given by its name, as for ``Runtime.tasks``; None takes the task's own.
+        new_size: As ``size``, for the tasks after the first.
+        new_steps: As ``steps``, for the tasks after the first.
         max_length: Longest sequence in tokens; of texts the length of a block, the context of every perplexity.
     """
 
@@ -23,6 +25,16 @@ class Plan:
     curve_points: int = 6
     size: int | None = None
     max_length: int = 128
+    new_size: int | None = None
+    new_steps: int | None = None
+
+    def steps_of(self, position: int) -> int:
+        """Return the optimizer steps of the task at a position of the sequence."""
+        return self.new_steps if position and self.new_steps is not None else self.steps
+
+    def size_of(self, position: int) -> int | None:
+        """Return the training examples of the task at a position of the sequence."""
+        return self.new_size if position and self.new_size is not None else self.size
 
 
 PLANS = {

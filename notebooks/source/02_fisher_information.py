@@ -34,6 +34,7 @@ import cfhelpers as cf
 from cfhelpers import checks, widgets
 from cfhelpers.metrics import mean_and_interval
 from cfhelpers.plots.importance import shares
+from cfhelpers.training.plans import PLANS
 from cfhelpers.worlds.two_weights import TwoWeightTask, train_with_ewc
 
 run = cf.start(seed=0)
@@ -251,9 +252,7 @@ class Watch(cf.methods.Naive):
 
     def after_step(self, model):
         self.step += 1
-        if self.step in {
-            round(each) for each in np.geomspace(1, cf.plans.PLANS[run.profile, "classification"].steps, 6)
-        }:
+        if self.step in {round(each) for each in np.geomspace(1, PLANS[run.profile, "classification"].steps, 6)}:
             for variant in ("exact", "sample", "empirical"):
                 fisher = cf.fisher_diagonal(model, self.batches, variant=variant, progress=False)
                 self.seen.append((self.step, variant, mean_of(fisher)))

@@ -1,4 +1,4 @@
-"""The README's tables of speed, written from the stored measurements: ``python -m tests.benchmarks.report``."""
+"""The tables of speed in the README and here, from the stored measurements: ``python -m tests.benchmarks.report``."""
 
 from __future__ import annotations
 
@@ -10,16 +10,38 @@ from cfhelpers.course.summary import write_between
 from tests.benchmarks.measure import RESULTS
 
 README = Path(__file__).parents[2] / "README.md"
+DETAILS = Path(__file__).parent / "README.md"
+SHORT = ("ours", "batch-of-one loop, trimmed", "transformers tutorial", "torch.func vmap", "Opacus")
 BEGIN, END = "<!-- speed: begin -->", "<!-- speed: end -->"
 
 
-def update_readme(path: Path = README) -> None:
-    """Write the tables between the README's two markers.
+def update_readme(path: Path = README, details: Path = DETAILS) -> None:
+    """Write the short table between the README's two markers, and the long ones between those of ``details``.
 
     Raises:
         ValueError: The markers are not there.
     """
-    write_between(path, (BEGIN, END), tables())
+    write_between(path, (BEGIN, END), short_table())
+    write_between(details, (BEGIN, END), tables())
+
+
+def short_table(folder: Path = RESULTS) -> str:
+    """Return the times of a few methods on one thread, and our memory, in units of a forward and backward pass."""
+    result = json.loads((folder / "fisher-cpu-1-threads.json").read_text())
+    workloads = result["workloads"]
+    described = [f"{name}: {workload['description']}" for name, workload in workloads.items()]
+    lines = [f"On {_machine(result)}. " + ". ".join(described) + ".", ""]
+    lines += [f"| time, × forward + backward | {' | '.join(workloads)} |", "|---" * (len(workloads) + 1) + "|"]
+    for name in SHORT:
+        cells = [f"{workload['methods'][name]['ratio']:.2f}" for workload in workloads.values()]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    memory = [
+        workload["methods"]["ours"]["peak_memory_bytes"]
+        / workload["methods"]["forward + backward"]["peak_memory_bytes"]
+        for workload in workloads.values()
+    ]
+    lines.append(f"| ours: peak memory, × forward + backward | {' | '.join(f'{each:.2f}' for each in memory)} |")
+    return "\n".join([*lines, ""])
 
 
 def tables(folder: Path = RESULTS) -> str:

@@ -7,7 +7,18 @@ import numpy as np
 import pytest
 import torch
 
-from cfhelpers.methods import EWC, L2SP, MAS, Joint, Naive, OnlineEWC, Replay, SynapticIntelligence
+from cfhelpers.methods import (
+    AGEM,
+    EWC,
+    L2SP,
+    MAS,
+    DERpp,
+    Joint,
+    Naive,
+    OnlineEWC,
+    Replay,
+    SynapticIntelligence,
+)
 from cfhelpers.training.plans import Plan
 from cfhelpers.training.records import Record, merge_seeds
 from cfhelpers.training.sequence import learn_once, learn_sequence
@@ -58,8 +69,28 @@ def test_a_plan_says_how_large_named_tasks_are_and_how_long_their_sequences():
         learn_once(run, "dialogpt", tasks, Naive(), plan=replace(SHORT, max_length=3), progress=False)
 
 
+def test_later_tasks_may_be_of_another_size_and_get_other_steps():
+    asked = []
+
+    class Asked(toys.ToyRuntime):
+        def tasks(self, *names, size=None):
+            asked.append((names, size))
+            return super().tasks(*names)
+
+    plan = replace(SHORT, size=7, new_size=3, new_steps=5)
+    record = learn_once(
+        Asked("tiny", "asked for", "cpu", 1, 0), "dialogpt", ["persona", "workplace"], Naive(), plan=plan,
+        progress=False,
+    ).record  # fmt: skip
+    assert asked == [(("persona",), 7), (("workplace",), 3)]
+    assert sorted({each["step"] for each in record.curves}) == [0, 2, 7]
+    assert (plan.size_of(2), plan.steps_of(2)) == (3, 5)
+    assert (SHORT.size_of(1), SHORT.steps_of(1)) == (None, 2)
+
+
 METHODS = [
     Naive(), L2SP(0.1), EWC(10.0), Replay(1), Joint(), OnlineEWC(10.0, decay=0.5), MAS(0.01), SynapticIntelligence(0.1),
+    AGEM(2, batch_size=2), DERpp(2, batch_size=2),
 ]  # fmt: skip
 
 
@@ -172,6 +203,18 @@ def test_measured_extras_have_one_list_per_seed_and_one_number_per_task():
 def test_a_sequence_that_makes_no_sense_is_refused(tasks, plan, message):
     with pytest.raises(ValueError, match=message):
         once(Naive(), tasks=tasks, plan=plan)
+
+
+@pytest.mark.parametrize(
+    ("role", "tasks", "message"),
+    [
+        ("dialogpt", ["sst2", "topics"], r"causal language model.*'sst2'.*'classification'.*'roberta' or 'bert'"),
+        ("roberta", ["persona"], r"an encoder.*'persona'.*'dialogue'.*'dialogpt' or 'gpt2'"),
+    ],
+)
+def test_a_role_that_cannot_learn_the_tasks_is_refused(role, tasks, message):
+    with pytest.raises(ValueError, match=message):
+        learn_once(toys.runtime(), role, tasks, Naive(), progress=False)
 
 
 def test_no_seeds_and_bad_settings_are_refused():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import linecache
+import textwrap
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,11 +16,39 @@ from numpy.typing import NDArray
 Numbers = dict[str, NDArray[np.float64]]
 """What an answer gave on the check's inputs, by name; the last word of a name says which part of the answer it is."""
 
+LINE_WIDTH = 96
+"""Characters in a line of a failed check: JupyterLab breaks longer ones inside words."""
+
+GO_ON = (
+    "To go on without solving it now, let the function's body be `raise NotImplementedError` again and run its cell: "
+    "the notebook then takes the library's version."
+)
+
 _solved: set[str] = set()
 
 
 class CheckFailed(AssertionError):
     """An answer is wrong; the message says how, for the person who wrote it."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of the traceback: the message, the learner's own line, and how to go on."""
+        parts = [f"{type(self).__name__}: {self}", *_place_in_a_cell(self.__cause__), *getattr(self, "__notes__", [])]
+        return [line for part in parts for line in textwrap.wrap(part, LINE_WIDTH, break_long_words=False)]
+
+
+def _place_in_a_cell(error: BaseException | None) -> list[str]:
+    """Say which line of the notebook's own code stopped, if it was that: the innermost one."""
+    if error is None:
+        return []
+    frames = [
+        (frame.f_code.co_filename, line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if frame.f_globals.get("__name__") == "__main__"
+    ]
+    if not frames:
+        return []
+    file, line = frames[-1]
+    return [f"It stopped in line {line} of the cell: {linecache.getline(file, line).strip()}"]
 
 
 @dataclass(frozen=True)
@@ -73,6 +104,9 @@ class Exercise:
         """
         _solved.discard(self.number)
         try:
+            # After this cell has run once, the name of an unwritten answer is bound to the library's version.
+            if answer is self.library:
+                raise NotImplementedError
             given = self._numbers(answer)
         except NotImplementedError:
             print(f"Exercise {self.number} is not solved yet: the notebook goes on with the library's version.")
@@ -114,7 +148,9 @@ class Exercise:
         return bool(np.allclose(one, other, rtol=self.tolerance, atol=1e-2 * self.tolerance * scale, equal_nan=True))
 
     def _failure(self, advice: str) -> CheckFailed:
-        return CheckFailed(f"Exercise {self.number}: {advice} Read again: “{self.reread}”.")
+        failure = CheckFailed(f"Exercise {self.number}: {advice} Read again: “{self.reread}”.")
+        failure.add_note(GO_ON)
+        return failure
 
 
 def require_solved(number: str) -> None:

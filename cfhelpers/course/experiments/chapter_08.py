@@ -189,7 +189,7 @@ EXPERIMENTS = (
         Closeness(),
         profiles=("tiny",),
         curves=(),
-        selection=(100,),
+        selection_seeds=(100,),
     ),
     *(
         Experiment(
@@ -201,9 +201,8 @@ EXPERIMENTS = (
             measure=Closeness(),
             profiles=("tiny",),
             curves=(),
-            steps=steps,
-            learning_rate=rate,
-            reported=(0,),
+            changes={"steps": steps, "learning_rate": rate},
+            reported_seeds=(0,),
         )
         for rate, steps in ((2.5e-4, 60), (5e-4, 60), (1e-3, 20), (2e-3, 20))
     ),
@@ -216,6 +215,6 @@ EXPERIMENTS = (
         measure=measure_afterwards,
         profiles=("tiny",),
         curves=(),
-        reported=(0, 1, 2),
+        reported_seeds=(0, 1, 2),
     ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from cfhelpers.methods import Method
 from cfhelpers.training.sequence import Learned
@@ -29,11 +30,9 @@ class Experiment:
         profiles: Those in which it is run.
         curves: Sweeps of which every strength is reported in tiny, for a figure; of the others only the chosen one is.
             "learning rate" reports naive training with every rate.
-        steps: Optimizer steps of each task, in place of the profile's own.
-        learning_rate: In place of the profile's own.
-        selection: Seeds that choose among settings, in place of the profile's own.
-        reported: Seeds of what is reported, in place of the profile's own: fewer, where many settings are compared and
-            each is one point of a cloud.
+        changes: Fields of the plan, such as ``steps``, that are not the profile's own.
+        selection_seeds: With which settings are chosen, in place of the profile's own.
+        reported_seeds: Of what is reported, in place of the profile's own.
     """
 
     chapter: str
@@ -46,7 +45,6 @@ class Experiment:
     learning_rates: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     profiles: tuple[str, ...] = ("tiny", "laptop", "full")
     curves: tuple[str, ...] = ("ewc", "learning rate")
-    steps: int | None = None
-    learning_rate: float | None = None
-    selection: tuple[int, ...] | None = None
-    reported: tuple[int, ...] | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    selection_seeds: tuple[int, ...] | None = None
+    reported_seeds: tuple[int, ...] | None = None

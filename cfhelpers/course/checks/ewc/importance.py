@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from cfhelpers.course.checks.exercise import CheckFailed, Exercise, Mistake, Numbers, tensors
 from cfhelpers.course.checks.toys import ToyLanguageModel, Unharmed, require_evaluation_mode
 from cfhelpers.fisher import fisher_diagonal
+from cfhelpers.fisher.oracle import fisher_by_hand
 
 Batch = dict[str, Tensor]
 
@@ -122,7 +123,10 @@ def _targets(batches: list[Batch]) -> float:
     return float(sum((batch["labels"][:, 1:] != -100).sum() for batch in batches))
 
 
-_fisher = _fisher_of(_per_example)
+def _fisher(model: nn.Module, batches: Iterable[Batch]) -> dict[str, Tensor]:
+    return fisher_by_hand(model.eval(), _examples(batches))
+
+
 _SQUARE_EACH = "Square each example's gradient, then average over the examples."
 _SUM_TOKENS = "An example's log-likelihood is the sum over its targets: model(...).loss is their mean."
 

@@ -1,0 +1,136 @@
+"""Replay: how little of the old data is enough, and what else can be done with it."""
+
+from __future__ import annotations
+
+from cfhelpers.course.experiments.experiment import Experiment
+from cfhelpers.methods import AGEM, EWC, L2SP, DERpp, GenerativeReplay, Joint, Method, Naive, Replay
+from cfhelpers.training.sequence import Learned
+
+FRACTIONS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
+SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)
+KEPT = 13
+"""Dialogues of the persona in a tenth of its tokens, nearly: what every method that keeps examples may keep."""
+
+
+def _replay(fraction: float) -> list[Method]:
+    return [Replay(fraction=fraction, share=share, by="tokens") for share in SHARES]
+
+
+def _all_old(share: float) -> Replay:
+    """Replay from all old data: what is small is their share of the training tokens."""
+    return Replay(fraction=1.0, share=share, by="tokens", whole_buffer=True)
+
+
+def count_projections(learned: Learned) -> dict[str, float]:
+    """Return how many steps A-GEM has projected so far; none for other methods."""
+    return {"projected": float(getattr(learned.method, "projected", 0))}
+
+
+def _longer(times: int) -> Experiment:
+    """The second task with more steps: does a penalty or replay hold for longer?"""
+    return Experiment(
+        "07",
+        f"steps x {times}",
+        "dialogpt",
+        ("persona", "workplace"),
+        (Naive(),),
+        {
+            "tiny": {
+                "ewc": [EWC(strength, variant="sample") for strength in (3e2, 1e3, 3e3, 1e4, 3e4)],
+                "l2sp": [L2SP(strength) for strength in (0.03, 0.1, 0.3, 1.0, 3.0)],
+                "replay": [Replay(KEPT, share=share) for share in SHARES],
+            }
+        },
+        profiles=("tiny",),
+        changes={"new_steps": 16 * times},
+        selection_seeds=(100,),
+        reported_seeds=(0, 1, 2),  # the longest of them takes 16 times as long
+        curves=(),
+    )
+
+
+def _longest(times: int) -> Experiment:
+    """As ``_longer``, with the settings that four times as few steps choose: a sweep of its own would take an hour."""
+    return Experiment(
+        "07",
+        f"steps x {times}",
+        "dialogpt",
+        ("persona", "workplace"),
+        (Naive(), EWC(1e4, variant="sample"), L2SP(1.0), Replay(KEPT, share=0.5)),
+        profiles=("tiny",),
+        changes={"new_steps": 16 * times},
+        selection_seeds=(100,),
+        reported_seeds=(0, 1, 2),
+        curves=(),
+    )
+
+
+def _few(size: int) -> Experiment:
+    """Few new texts: does rehearsing the old ones help to learn the new?"""
+    return Experiment(
+        "07",
+        f"{size} new texts",
+        "gpt2",
+        ("wikitext", "dialogue"),
+        (Naive(), _all_old(0.25), _all_old(0.5)),
+        profiles=("tiny",),
+        changes={"new_size": size},
+        curves=(),
+    )
+
+
+EXPERIMENTS = (
+    Experiment(
+        "07",
+        "how little",
+        "dialogpt",
+        ("persona", "workplace"),
+        (Naive(), Joint(), DERpp(KEPT, logit_weight=0.0), *(_all_old(share) for share in (0.01, 0.1, 0.2))),
+        {
+            "tiny": {
+                **{f"replay {fraction:.1%}": _replay(fraction) for fraction in FRACTIONS},
+                "derpp": [DERpp(KEPT, logit_weight=weight) for weight in (0.1, 0.3, 1.0, 3.0, 10.0)],
+                "agem": [AGEM(KEPT, batch_size=size) for size in (1, 2, 4, 8, 13)],
+                "generative_replay": [
+                    GenerativeReplay(128, share=share, length=32) for share in (0.1, 0.2, 0.35, 0.5, 0.7)
+                ],
+            }
+        },
+        count_projections,
+        profiles=("tiny",),
+        selection_seeds=(100,),
+        curves=("replay 10.0%",),
+    ),
+    Experiment(
+        "07",
+        "every step",
+        "dialogpt",
+        ("persona", "workplace"),
+        (
+            Naive(),
+            _all_old(0.5),
+            Replay(KEPT, share=0.5),
+            DERpp(KEPT, logit_weight=1.0),
+            AGEM(KEPT, batch_size=13),
+            EWC(3e3, variant="sample"),
+        ),
+        profiles=("tiny",),
+        changes={"curve_points": 30},
+        curves=(),
+    ),
+    Experiment(
+        "07",
+        "two domains",
+        "gpt2",
+        ("wikitext", "dialogue"),
+        (Naive(), Joint()),
+        {"tiny": {"replay 10.0%": _replay(0.1)}},
+        profiles=("tiny",),
+        selection_seeds=(100,),
+        curves=(),
+    ),
+    *(_few(size) for size in (8, 16, 64)),
+    _longer(1),
+    _longer(4),
+    _longest(16),
+)
