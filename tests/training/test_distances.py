@@ -41,7 +41,7 @@ def test_the_figure_has_a_point_per_run_and_a_marker_per_method():
     assert [len(each.get_offsets()) for each in ax.collections] == [6, 3, 3]
     assert ax.get_xscale() == "log"
     assert ax.get_ylabel() == "forgotten of first (points)"
-    assert ax.collections[1].get_offsets()[0] == pytest.approx((3.0, 64.0))
+    assert list(ax.collections[1].get_offsets()[0]) == pytest.approx([3.0, 64.0])
 
 
 def test_the_widget_says_what_the_chosen_distance_explains():
