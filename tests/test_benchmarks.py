@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from tests.benchmarks import course, fisher, measure, penalty, report
+from tests.benchmarks import course, fisher, measure, methods, penalty, report
 
 
 def test_the_readmes_show_the_stored_measurements_and_no_others() -> None:
@@ -60,6 +60,16 @@ def test_both_benchmarks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         "in place (ours)",
         "through autograd",
     }
+
+
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # peft 0.21's own
+def test_each_method_has_a_step_that_can_be_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(methods, "_memory", lambda *_: {"peak_memory_bytes": 1})  # each in a process of its own
+    found = _run(methods.main, tmp_path / "methods-cpu.json")
+    assert set(found) == set(methods.METHODS)
+    assert found["kept"]["stored_bytes_per_target"] == methods.TOP_K * 8 + 4
+    assert 0 <= found["kept"]["error_nats_per_target"] < found["kept"]["divergence_nats_per_target"]
+    assert "| kept |" in report.tables(tmp_path)
 
 
 def test_a_ratio_compares_a_call_with_the_one_just_before_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,13 +5,24 @@ right, the library's version if it was not written yet. A wrong answer raises :c
 mistake and the cell to read again.
 """
 
-from cfhelpers.course.checks import adapters, demonstrating, ewc, fisher, language, prompts, replay, starting
+from cfhelpers.course.checks import (
+    adapters,
+    demonstrating,
+    distillation,
+    ewc,
+    fisher,
+    language,
+    prompts,
+    replay,
+    starting,
+)
 from cfhelpers.course.checks.exercise import CheckFailed, require_solved
 
 __all__ = [
     "CheckFailed",
     "adapters",
     "demonstrating",
+    "distillation",
     "ewc",
     "fisher",
     "language",

@@ -12,12 +12,14 @@ from cfhelpers.course.widgets.chapter_04 import retention
 from cfhelpers.course.widgets.chapter_05 import rates
 from cfhelpers.course.widgets.chapter_06 import prompted_batch
 from cfhelpers.course.widgets.chapter_07 import buffers
+from cfhelpers.course.widgets.chapter_08 import distances
 from cfhelpers.course.widgets.explorer import Explorer
 
 __all__ = [
     "Explorer",
     "buffers",
     "chat",
+    "distances",
     "feedback",
     "prompted_batch",
     "rates",
