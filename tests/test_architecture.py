@@ -96,12 +96,11 @@ def room(name: str) -> str:
     return name.split(".")[1]
 
 
-def test_at_the_root_stand_only_the_formulas_and_the_machine():
+def test_at_the_root_stands_only_the_machine():
     assert {path.name for path in LIBRARY.glob("*.py")} == {
         "__init__.py",
         "__main__.py",
         "environment.py",
-        "metrics.py",
     }
 
 
