@@ -2,7 +2,7 @@
 PYTHON ?= python3
 CHOICE = $(if $(PROFILE),--profile $(PROFILE))
 
-.PHONY: help course test lab build homework results pretrain bench
+.PHONY: help course test test-browser lab build homework site results pretrain bench
 
 help:
 	@$(PYTHON) -m cfhelpers --help
@@ -13,6 +13,9 @@ course:  ## install, run the notebooks, print a table (PROFILE=tiny|laptop|full,
 test:  ## every check and every test
 	@$(PYTHON) -m cfhelpers test
 
+test-browser:  ## every notebook run and every widget moved in Chromium, which is installed if need be
+	@$(PYTHON) -m cfhelpers test-browser
+
 lab:  ## open JupyterLab on the notebooks (OPTIONS="--allow-root --port 9999": JupyterLab's own)
 	@$(PYTHON) -m cfhelpers lab $(CHOICE) $(OPTIONS)
 
@@ -21,6 +24,9 @@ build:  ## notebooks/*.ipynb from notebooks/source/*.py, executed
 
 homework:  ## make homework DO="build 03 --to hw1", DO="grade hw1" : see notebooks/TEACHING.md
 	@$(PYTHON) -m cfhelpers homework $(or $(DO),list)
+
+site:  ## the notebooks and the reference as a static site: build/site
+	@$(PYTHON) -m cfhelpers site
 
 results:  ## make results CHAPTER=03 PROFILE=tiny : the stored numbers of a chapter
 	@$(PYTHON) -m cfhelpers results $(CHAPTER) $(CHOICE)

@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook
 
-from tests.benchmarks import fisher, measure, penalty, report
+from tests.benchmarks import course, fisher, measure, methods, penalty, report
 
 
 def test_the_readmes_show_the_stored_measurements_and_no_others() -> None:
@@ -60,6 +62,16 @@ def test_both_benchmarks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     }
 
 
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # peft 0.21's own
+def test_each_method_has_a_step_that_can_be_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(methods, "_memory", lambda *_: {"peak_memory_bytes": 1})  # each in a process of its own
+    found = _run(methods.main, tmp_path / "methods-cpu.json")
+    assert set(found) == set(methods.METHODS)
+    assert found["kept"]["stored_bytes_per_target"] == methods.TOP_K * 8 + 4
+    assert 0 <= found["kept"]["error_nats_per_target"] < found["kept"]["divergence_nats_per_target"]
+    assert "| kept |" in report.tables(tmp_path)
+
+
 def test_a_ratio_compares_a_call_with_the_one_just_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
     now, speed = [0.0], [1.0]
 
@@ -88,3 +100,31 @@ def test_memory_of_the_first_call_and_of_the_next() -> None:
     assert found is not None
     assert found["first_call_peak_memory_bytes"] == pytest.approx(80_000_000, rel=0.1)
     assert found["peak_memory_bytes"] == pytest.approx(40_000_000, rel=0.1)
+
+
+def test_the_versions_of_the_peers_that_are_measured_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "PEERS", ("torch", "no-such-package"))
+    assert list(measure.provenance()["peers"]) == ["torch"]
+
+
+def write_notebook(root: Path, name: str, code: str) -> None:
+    (root / "notebooks").mkdir(exist_ok=True, parents=True)
+    nbformat.write(new_notebook(cells=[new_code_cell(code)]), root / "notebooks" / f"{name}.ipynb")
+
+
+def test_the_seconds_of_notebooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = "import time\nstart = time.process_time()\nwhile time.process_time() < start + 2: pass"
+    write_notebook(tmp_path, "01_busy", busy)
+    write_notebook(tmp_path, "02_broken", "1 / 0")
+    monkeypatch.setattr(course, "ROOT", tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    course.main(["--alone", "--output", str(tmp_path / "course.json")])
+    found = json.loads((tmp_path / "course.json").read_text())
+    assert found["before"]["cpu"] == measure.provenance()["cpu"]
+    one, two = (found["notebooks"]["this commit"][name]["alone"] for name in ("01_busy", "02_broken"))
+    assert one["cpu"] > two["cpu"] + 1  # the kernel's own seconds are counted
+    assert one["wall"] > 2
+    assert "error" not in one
+    assert "ZeroDivisionError" in two["error"]
+    with pytest.raises(SystemExit, match="no notebook 07; there are 01_busy, 02_broken"):
+        course.main(["07"])

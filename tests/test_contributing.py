@@ -15,6 +15,9 @@ ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
+NAMED = sorted(set(re.findall(r"`((?:cfhelpers|tests|notebooks)/[\w/.]*)`", TEXT)))
+
+
 def test_the_floors_are_those_that_are_enforced():
     rows = {name: int(floor) for floor, name in re.findall(r"^\| (\d) \| `(\w+)` \|", TEXT, re.MULTILINE)}
     assert rows == FLOORS
@@ -48,6 +51,6 @@ def test_the_method_shown_is_short_and_learns_with_its_adapter_alone():
     assert plain.record.results[0][0][0] < 1.0  # at the plan's own rate nothing is learned
 
 
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:cfhelpers|tests|notebooks)/[\w/.]*)`", TEXT))))
+@pytest.mark.parametrize("path", [path for path in NAMED if "NN" not in path])  # a chapter yet to be written
 def test_what_it_names_is_there(path: str):
     assert (ROOT / path).exists()

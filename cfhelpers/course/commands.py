@@ -24,6 +24,8 @@ _EXTRAS = {
     "build": ("lab", "teacher"),
     "test": ("lab", "test"),
     "homework": ("lab", "teacher"),
+    "site": ("site",),
+    "test-browser": ("lab", "test", "browser"),
     "bench": ("lab", "test", "benchmark"),
 }
 
@@ -78,6 +80,11 @@ def _parser() -> argparse.ArgumentParser:
     course.add_argument("chapters", nargs="*", help="their numbers, such as 03; all, if none is given")
     course.add_argument("--profile", default="tiny", **profile)
     add("test", _test, "run every check and every test")
+    add(
+        "test-browser",
+        _test_browser,
+        "run every notebook and move every widget in Chromium, which is installed if need be",
+    )
     lab = add("lab", _lab, "open JupyterLab on the notebooks; other options, such as --allow-root, are handed on to it")
     lab.add_argument("--profile", **profile)
     build = add("build", _build, "build the notebooks from notebooks/source and execute them in the profile tiny")
@@ -87,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     results.add_argument("--profile", default="tiny", **profile)
     pretrain = add("pretrain", _pretrain, "train the bundled tiny models again")
     pretrain.add_argument("which", nargs="?", choices=("causal", "encoder"), help="one of the two; both, if not given")
+    add("site", _site, "build the notebooks and the reference as a static site that needs no network: build/site")
     homework.add_arguments(add("homework", homework.run, homework.DESCRIPTION))
     bench = add("bench", _bench, "measure the Fisher diagonal and the penalty against their peers")
     bench.add_argument("--threads", type=int, default=1, help="CPU threads; the committed results have 1")
@@ -145,6 +153,22 @@ def _test(_: argparse.Namespace, root: Path) -> int:
             print(f"== {name} failed; what comes after it did not run", file=sys.stderr)
             return 1
     return 0
+
+
+def _test_browser(_: argparse.Namespace, root: Path) -> int:
+    from cfhelpers.course import chromium
+
+    if problem := chromium.ensure():
+        print(f"Error: {problem}", file=sys.stderr)
+        return 1
+    command = [sys.executable, "-m", "pytest", "tests/course/test_browser.py", "--durations=0"]
+    return subprocess.run(command, cwd=root, env={**os.environ, "HF_HUB_OFFLINE": "1"}, check=False).returncode
+
+
+def _site(_: argparse.Namespace, root: Path) -> int:
+    from cfhelpers.course.site import building
+
+    return building.build(root)
 
 
 def _lab(options: argparse.Namespace, root: Path) -> int:

@@ -18,6 +18,7 @@ from cfhelpers import environment
 
 # One package of each extra, by which an environment that somebody else made is seen to have it.
 _WITNESSES = {"": "transformers", "lab": "jupyterlab", "teacher": "nbgrader", "test": "pytest", "benchmark": "opacus"}
+_WITNESSES |= {"browser": "playwright", "site": "myst_nb"}
 
 
 # PyTorch's own index of builds for the CPU: a tenth of the CUDA build's size, which is what PyPI has for Linux.

@@ -57,6 +57,15 @@ class Combined(Method):
             model = each.prepare_model(model, task)
         return model
 
+    def require_ready(self, model: nn.Module) -> None:
+        """Ask each method whether it has what it needs for a trainer of one's own.
+
+        Raises:
+            ValueError: One of them would do nothing there.
+        """
+        for each in self.methods:
+            each.require_ready(model)
+
     def training_data(self, task: EncodedTask, seen: Sequence[EncodedTask]) -> Dataset:
         """Return the data of the one method that chooses them, and let the others look at them."""
         data = task.train

@@ -63,6 +63,18 @@ class FreezeBottom(Method):
             module.requires_grad_(False)
         return model
 
+    def require_ready(self, model: nn.Module) -> None:
+        """Refuse a trainer of one's own with a model of which nothing is frozen.
+
+        Raises:
+            ValueError: Every parameter of the model would be trained.
+        """
+        if all(parameter.requires_grad for parameter in model.parameters()):
+            raise ValueError(
+                f"{self.name} has frozen nothing of this model: let cf.learn_sequence call its hooks, or call "
+                "prepare_model(model, task) with first_task_too=True before training."
+            )
+
     def after_task(self, model: nn.Module, task: EncodedTask) -> None:
         """Freeze from now on."""
         self.has_learned = True

@@ -120,7 +120,9 @@ class LwF(Method):
         """Return the size of the teacher, tied weights once, or of its kept outputs."""
         if self.kept is not None:
             return self.kept.stored_bytes()
-        return 0 if self.teacher is None else bytes_of(list(self.teacher.parameters()))
+        if self.teacher is not None:
+            return bytes_of(list(self.teacher.parameters()))
+        return bytes_of(list({tensor.data_ptr(): tensor for tensor in (self._weights or {}).values()}.values()))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the teacher's weights, or its kept outputs."""

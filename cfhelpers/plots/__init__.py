@@ -13,6 +13,7 @@ from cfhelpers.plots.comparisons import (
     retention_against_learning,
     strength_sweep,
 )
+from cfhelpers.plots.distances import forgetting_against_distance
 from cfhelpers.plots.feedback import shares_over_updates
 from cfhelpers.plots.importance import importance_by_token, importance_shares, kind_of, layer_of
 from cfhelpers.plots.isolation import average_accuracies, gains, prompt_layout, step_costs
@@ -33,6 +34,7 @@ __all__ = [
     "average_accuracies",
     "benchmark_front",
     "final_nats",
+    "forgetting_against_distance",
     "gains",
     "head_and_probe",
     "importance_by_token",

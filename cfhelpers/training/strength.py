@@ -36,7 +36,12 @@ def suggest_strength(
     At the anchor every penalty's gradient is zero, so nothing can be read off there. A copy of the model therefore
     takes a few plain steps on the new data, and the two gradients are compared where it arrives: the task's, averaged
     over the batches of the probe, and the penalty's for λ = 1. The λ returned makes the penalty's ``ratio`` times as
-    large as the task's. It is a starting point for a sweep, in place of a number from another paper's loss.
+    large as the task's.
+
+    So it is the λ at which a penalty begins to matter, and where a sweep begins, in place of a number from another
+    paper's loss; it is not the best λ. A few steps lead hardly away from the anchor, and the norms say nothing of
+    directions: where the model has room to learn the new task in others than the old one needs, the best λ is larger,
+    in scripts of other people's by ten to two hundred times. Sweep upwards from it, by two or three decades.
 
     Args:
         model: As it stands before the new task, at the anchor; not changed.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -135,7 +136,8 @@ class ContinualMixin(_MixedInto):
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Any:
         """Count a step's targets, having found out before the first time what the loss makes of the count."""
-        labelled = bool(batch_samples) and isinstance(batch_samples[0].get("labels"), Tensor)
+        first = batch_samples[0] if batch_samples else {}
+        labelled = isinstance(first, Mapping) and isinstance(first.get("labels"), Tensor)
         if labelled and not self._asked_of_loss:
             self._asked_of_loss = True
             self._ask_of_loss(batch_samples[0])

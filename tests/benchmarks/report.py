@@ -48,7 +48,8 @@ def tables(folder: Path = RESULTS) -> str:
     """Return one Markdown table for each stored file."""
     fisher = [_fisher(json.loads(path.read_text())) for path in sorted(folder.glob("fisher-*.json"))]
     penalty = [_penalty(json.loads(path.read_text())) for path in sorted(folder.glob("penalty-*.json"))]
-    return "\n".join(fisher + penalty)
+    methods = [_methods(json.loads(path.read_text())) for path in sorted(folder.glob("methods-*.json"))]
+    return "\n".join(fisher + penalty + methods)
 
 
 def _machine(result: dict[str, Any]) -> str:
@@ -100,6 +101,25 @@ def _penalty(result: dict[str, Any]) -> str:
     for name in list(next(iter(workloads.values()))["methods"])[1:]:
         cells = " | ".join(f"{100 * each['methods'][name]['ratio']:.1f}" for each in workloads.values())
         lines.append(f"| {name} | {cells} |")
+    return "\n".join(lines) + "\n"
+
+
+def _methods(result: dict[str, Any]) -> str:
+    workloads = result["workloads"]
+    names = dict.fromkeys(name for workload in workloads.values() for name in workload["methods"])
+    lines = [f"A step of each method on {_machine(result)}; time · peak memory, in units of full fine-tuning's:", ""]
+    lines += [f"| method | {' | '.join(workloads)} |", "|---" * (len(workloads) + 1) + "|"]
+    for name in names:
+        found = [(each["methods"].get(name, {"error": ""}), each["methods"]["naive"]) for each in workloads.values()]
+        lines.append(f"| {name} | {' | '.join(_cell(*pair) for pair in found)} |")
+    for name, workload in workloads.items():
+        kept = workload["methods"].get("kept", {})
+        if "error_nats_per_target" in kept:
+            lines += [
+                "",
+                f"- {name}: a teacher's kept outputs are {kept['stored_bytes_per_target']:.0f} bytes a target; "
+                f"{kept['error_nats_per_target']:.1e} of {kept['divergence_nats_per_target']:.3f} nats are lost",
+            ]
     return "\n".join(lines) + "\n"
 
 

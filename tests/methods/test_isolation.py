@@ -329,6 +329,16 @@ def test_the_bottom_is_frozen_from_the_second_task_on():
     assert frozen(second.model) == {"transformer.wte.weight", "transformer.wpe.weight"}
 
 
+def test_a_trainer_of_ones_own_is_refused_until_something_is_frozen():
+    model, method = toys.causal_model(), FreezeBottom(1, first_task_too=True)
+    with pytest.raises(ValueError, match="has frozen nothing"):
+        method.require_ready(model)
+    task = encode_task(toys.TASKS["persona"], toys.tokenizer())
+    method.require_ready(method.prepare_model(model, task))
+    with pytest.raises(ValueError, match="needs a sequence of tasks"):
+        PromptTuning(3).require_ready(model)
+
+
 def test_heads_alone_leave_the_whole_body_as_it_was():
     learned = once(FreezeBottom(first_task_too=True, learning_rate=0.1), "roberta")
     untouched = toys.runtime().load("roberta").model.state_dict()

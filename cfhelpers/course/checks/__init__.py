@@ -5,13 +5,29 @@ right, the library's version if it was not written yet. A wrong answer raises :c
 mistake and the cell to read again.
 """
 
-from cfhelpers.course.checks import adapters, demonstrating, ewc, fisher, language, starting
+from cfhelpers.course.checks import (
+    adapters,
+    demonstrating,
+    distillation,
+    ewc,
+    fisher,
+    language,
+    prompts,
+    replay,
+    starting,
+)
 from cfhelpers.course.checks.exercise import CheckFailed, require_solved
 
-__all__ = ["CheckFailed", "adapters", "demonstrating", "ewc", "fisher", "language", "require_solved", "starting"]
-from cfhelpers.course.checks import prompts
-
-__all__ = ["CheckFailed", "demonstrating", "ewc", "fisher", "language", "prompts", "require_solved", "starting"]
-from cfhelpers.course.checks import replay
-
-__all__ = ["CheckFailed", "demonstrating", "ewc", "fisher", "language", "replay", "require_solved", "starting"]
+__all__ = [
+    "CheckFailed",
+    "adapters",
+    "demonstrating",
+    "distillation",
+    "ewc",
+    "fisher",
+    "language",
+    "prompts",
+    "replay",
+    "require_solved",
+    "starting",
+]

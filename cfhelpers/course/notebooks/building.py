@@ -117,7 +117,7 @@ def _fill_placeholders(text: str, source: Path, exercises: dict[str, str]) -> st
 def colab_setting() -> dict[str, str]:
     """Return ``repository`` and ``reference``: where badges and install cells point, from pyproject.toml."""
     pyproject = Path(__file__).resolve().parents[3] / "pyproject.toml"
-    return tomllib.loads(pyproject.read_text())["tool"]["cfhelpers"]
+    return tomllib.loads(pyproject.read_text(encoding="utf-8"))["tool"]["cfhelpers"]
 
 
 def _set_grading(cell: NotebookNode) -> None:

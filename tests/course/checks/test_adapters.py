@@ -255,7 +255,7 @@ def changes_an_old_one(A, old):
         (lambda A, old: value(A.detach(), old), "no gradient"),
         (lambda A, old: float(value(A, old).detach()), "no gradient"),
         (lambda A, old: value(A, old).detach(), "no gradient"),
-        (lambda A, old: [value(A, [each]) for each in old], "no gradient"),
+        (lambda A, old: [value(A, [each]) for each in old], "stopped with"),
         (lambda A, old: 2 * value(A, old), "2 times"),
         (lambda A, old: -value(A, old), "-1 times"),
         (lambda A, old: value(A, old) + 1, "where"),

@@ -67,6 +67,15 @@ def test_no_mistake_hides_within_the_tolerance(number):
         ), mistake.advice
 
 
+@pytest.mark.parametrize("number", EXERCISES)
+def test_the_place_to_read_again_is_a_heading_of_the_notebook(number):
+    from cfhelpers.course.results import REPOSITORY
+
+    source = (REPOSITORY / "notebooks" / "source" / "07_replay.py").read_text()
+    assert f"# {EXERCISES[number].reread}\n" in source
+    assert f"### Exercise {number} ·" in source
+
+
 # 7.1 The reservoir ---------------------------------------------------------------------------------------------------
 
 

@@ -160,6 +160,25 @@ def test_moving_along_the_retention_learning_curve():
     )
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:jupyter_client", "ignore::DeprecationWarning:zmq")
+def test_choosing_a_buffer_and_its_share():
+    run(
+        """
+        kept = {(0.1, 0.25): 0.3, (0.1, 0.5): 0.5, (0.2, 0.25): 0.6, (0.2, 0.5): 0.7}
+        records = [make_record(old=old, name="replay", fraction=f, share=s) for (f, s), old in kept.items()]
+        buffer = widgets.buffers(records)
+        """,
+        """
+        assert shown(buffer) == ("20.0% kept, share 50%: old 69.0, new 91.0 (3 seed(s))", 1), shown(buffer)
+        buffer.controls["fraction"].value = 0.1
+        buffer.controls["share"].value = 0.25
+        """,
+        """
+        assert shown(buffer) == ("10.0% kept, share 25%: old 29.0, new 91.0 (3 seed(s))", 1), shown(buffer)
+        """,
+    )
+
+
 def test_only_what_the_oldest_supported_ipywidgets_has():
     sources = Path(inspect.getfile(widgets)).parent.glob("*.py")
     used = {name for source in sources for name in re.findall(r"ipywidgets\.(\w+)", source.read_text())}

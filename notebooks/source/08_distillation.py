@@ -1,2 +1,0 @@
-# %% [markdown]
-# # 8 · Distillation: staying close
