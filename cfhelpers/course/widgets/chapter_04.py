@@ -49,7 +49,7 @@ def retention(records: Sequence[Record]) -> Explorer:
                 longest // 2,
                 min=0,
                 max=longest - 1,
-                description="λ, number",
+                description="λ, from weakest",
                 continuous_update=False,
                 style=STYLE,
                 layout=LAYOUT,
