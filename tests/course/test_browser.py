@@ -201,7 +201,9 @@ def test_an_error_in_a_callback_is_seen(lab: str, folder: Path, browser: Any):
         "def draw(x):\n    return ('fine', None) if x == 1 else (str(1 / 0), None)\n\n\n"
         "explorer = widgets.Explorer(draw, {'x': ipywidgets.IntSlider(1, 1, 3, description='x')})\nexplorer"
     )
-    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)]), folder / "broken.ipynb")
+    metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}  # or it asks
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)], metadata=metadata)
+    nbformat.write(notebook, folder / "broken.ipynb")
     page = browser.new_page(viewport={"width": 1300, "height": 1000})
     run_all(page, lab, folder / "broken.ipynb")
     widget = page.locator(".widget-vbox").first

@@ -17,6 +17,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ def exercise_of(number: str) -> Exercise:
     """
     from cfhelpers.course import checks
 
-    for name in dir(checks):
-        for each in vars(getattr(checks, name)).values() if name in checks.__all__ else ():
+    for chapter in vars(checks).values():
+        for each in vars(chapter).values() if isinstance(chapter, ModuleType) else ():
             if getattr(each, "number", None) == number and hasattr(each, "examine"):
                 return each
     raise ValueError(f"there is no exercise {number} among the checks")

@@ -77,7 +77,6 @@ def nothing_done(notebook: NotebookNode) -> None:
 
 def crash(notebook: NotebookNode) -> None:
     cell(notebook, "exercise-3-2").source = "def fisher(model, batches):\n    import os\n\n    os._exit(3)"
-    cell(notebook, "exercise-3-1").source += "\nimport shutil\nshutil.rmtree('.', ignore_errors=True)"
 
 
 def tamper(notebook: NotebookNode) -> None:

@@ -1,0 +1,60 @@
+"""The built site in a real browser: nothing is fetched from elsewhere, it fits a phone, its figure answers.
+
+Skipped unless ``make site`` has built it and a browser is there.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cfhelpers.course import chromium
+
+SITE = Path(__file__).resolve().parents[3] / "build" / "site"
+playwright = pytest.importorskip("playwright.sync_api", reason='needs pip install "cfhelpers[browser]"')
+pytestmark = [
+    pytest.mark.skipif(chromium.find() is None, reason="needs Chromium: make test-browser installs it"),
+    pytest.mark.skipif(not (SITE / "index.html").exists(), reason="there is no site yet: make site"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # sockets of the browser's own driver
+]
+QUIET = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        chrome = driver.chromium.launch(executable_path=chromium.find(), args=QUIET)
+        yield chrome
+        chrome.close()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_pages_fetch_nothing_from_elsewhere_and_fit(browser: Any, width: int):
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    asked: list[str] = []
+    complaints: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    for path in sorted(SITE.glob("*.html")):
+        page.goto(path.as_uri())
+        overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert overflow <= 2, f"{path.name} is {overflow} pixels too wide"
+    assert [url for url in asked if not re.match("(file|data|blob):", url)] == []
+    assert complaints == []
+    page.close()
+
+
+def test_the_slider_answers_to_the_keyboard(browser: Any):
+    page = browser.new_page()
+    page.goto((SITE / "index.html").as_uri())
+    slider = page.locator(".explore input[type=range]")
+    said = page.locator(".explore output")
+    before, where = said.inner_text(), page.locator(".explore circle.chosen").get_attribute("cx")
+    slider.focus()
+    page.keyboard.press("ArrowLeft")
+    assert said.inner_text() != before
+    assert page.locator(".explore circle.chosen").get_attribute("cx") != where
+    assert "λ = " in slider.get_attribute("aria-valuetext")
+    page.close()
