@@ -23,8 +23,8 @@ def rate_of(record: Record) -> float:
 def rate_fronts(fronts: Mapping[str, Sequence[Record]], ax: Axes | None = None) -> Axes:
     """Draw what is kept of the old tasks against what is learned of the new one, a line per method over its rates.
 
-    Test scores after the last task, means over seeds with 95 % intervals; the rate stands beside each point. The best
-    corner is the upper right one: of a perplexity, both axes are turned round.
+    Test scores after the last task, means over seeds, with 95 % intervals from three seeds on; the rate stands beside
+    each point. The best corner is the upper right one: of a perplexity, both axes are turned round.
 
     Args:
         fronts: Records of one method with different learning rates, by the name to show; all of the same tasks.
@@ -44,8 +44,8 @@ def rate_fronts(fronts: Mapping[str, Sequence[Record]], ax: Axes | None = None) 
         ax.errorbar(
             [each.mean for each in new],
             [each.mean for each in old],
-            xerr=[each.half_width for each in new],
-            yerr=[each.half_width for each in old],
+            xerr=[each.half_width for each in new] if len(points[0].seeds) > 2 else None,
+            yerr=[each.half_width for each in old] if len(points[0].seeds) > 2 else None,
             marker=marker,
             color=colour,
             linewidth=0.9,
@@ -67,21 +67,22 @@ def rate_fronts(fronts: Mapping[str, Sequence[Record]], ax: Axes | None = None) 
 
 
 def kept_at(records: Sequence[Record], learned: float) -> float:
-    """Return what a method's rates keep of the old tasks where they have learned the new one just so well.
+    """Return what a method's rates can keep of the old tasks while they learn the new one at least so well.
 
-    Its points, means over seeds, are joined by straight lines in the order of what they learned.
+    Of its points, means over seeds, those that another one beats on both scores are left out; the others are joined by
+    straight lines in the order of what they learned. Scores of which high is good.
 
     Args:
         records: Of one method with different rates, of the same tasks.
         learned: Test score on the last task, as it is stored.
 
     Returns:
-        The old tasks' mean test score there; NaN where no rate learned so little or so much.
+        The old tasks' mean test score there; NaN where no rate learned so much.
     """
-    points: NDArray[np.float64] = np.array(
-        sorted((float(np.mean(each.scores(each.tasks[-1]))), float(np.mean(old_scores(each)))) for each in records)
-    )
-    return float(np.interp(learned, points[:, 0], points[:, 1], left=np.nan, right=np.nan))
+    means = [(float(np.mean(each.scores(each.tasks[-1]))), float(np.mean(old_scores(each)))) for each in records]
+    best = [one for one in means if not any(other[0] > one[0] and other[1] > one[1] for other in means)]
+    front: NDArray[np.float64] = np.array(sorted(best))
+    return float(np.interp(learned, front[:, 0], front[:, 1], right=np.nan))
 
 
 def benchmark_front(rows: Sequence[Mapping[str, Any]], ax: Axes | None = None) -> Axes:
@@ -93,13 +94,17 @@ def benchmark_front(rows: Sequence[Mapping[str, Any]], ax: Axes | None = None) -
         ax: Where to draw.
     """
     ax = new_axes(ax, width=5.8, height=4.4)
+    crowded = 0
     for row in rows:
         kind = next((index for index, word in enumerate(("full", "LoRA")) if word in row["method"]), 2)
+        x, y = 100 * row["accuracy"], row["loss_rise"]
         size = 8 * np.log10(row["parameters"]) - 30
-        ax.scatter(100 * row["accuracy"], row["loss_rise"], s=size, marker=style(kind)[0], color=style(kind)[1])
-        ax.annotate(
-            row["method"], (100 * row["accuracy"], row["loss_rise"]), (5, 3), textcoords="offset points", fontsize=7
-        )
+        ax.scatter(x, y, s=size, marker=style(kind)[0], color=style(kind)[1])
+        near = [each for each in rows if 0 < 100 * each["accuracy"] - x < 6 and 0.8 < each["loss_rise"] / y < 1.25]
+        crowded += bool(near)  # a name that would run into the next mark stands on the left, by turns above and below
+        place = (-5, (7, -9)[crowded % 2]) if near else (5, -2)
+        side = "right" if near else "left"
+        ax.annotate(row["method"], (x, y), place, textcoords="offset points", fontsize=7, ha=side)
     ax.set_yscale("log")
     ax.invert_yaxis()
     ax.set_xlim(0, 62)

@@ -47,9 +47,11 @@ def test_of_a_perplexity_the_best_corner_is_still_up_and_right():
         plots.rate_fronts({"a": [record(1e-3, 2.0, 1.5, metric="perplexity")], "b": FRONTS["LoRA"]})
 
 
-@pytest.mark.parametrize(("learned", "kept"), [(0.5, 0.6), (0.6, 0.5), (0.85, 0.25), (0.95, math.nan), (0.4, math.nan)])
+@pytest.mark.parametrize(("learned", "kept"), [(0.5, 0.6), (0.6, 0.5), (0.85, 0.25), (0.95, math.nan), (0.4, 0.6)])
 def test_a_front_is_read_between_its_points_and_not_beyond(learned, kept):
     assert plots.kept_at(FRONTS["LoRA"], learned) == pytest.approx(kept, nan_ok=True)
+    beaten = [*FRONTS["LoRA"], record(9e-3, 0.1, 0.65)]
+    assert plots.kept_at(beaten, learned) == pytest.approx(kept, nan_ok=True)
 
 
 def test_the_benchmark_is_drawn_with_every_name_where_its_numbers_say():
