@@ -53,6 +53,15 @@ def test_every_known_mistake_is_called_by_its_own_name(number, index):
     assert mistake.advice in str(failure.value)
 
 
+@pytest.mark.parametrize("number", EXERCISES)
+def test_the_place_to_read_again_is_a_heading_of_the_notebook(number):
+    from cfhelpers.course.results import REPOSITORY
+
+    source = (REPOSITORY / "notebooks" / "source" / "06_progressive_prompts.py").read_text()
+    assert f"# {EXERCISES[number].reread}\n" in source
+    assert f"### Exercise {number} ·" in source
+
+
 # 6.1 A batch behind a prompt -----------------------------------------------------------------------------------------
 
 

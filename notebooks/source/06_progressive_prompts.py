@@ -1,0 +1,660 @@
+# %% [markdown]
+# # 6 · Progressive prompts: can a task live outside the weights?
+#
+# **A model that never changes cannot forget. How much can it still learn, and what does that cost?**
+#
+# You will
+#
+# - put learned vectors in front of a text;
+# - grow them task by task and measure whether earlier tasks help later ones;
+# - weigh prompts against columns, frozen layers and bare heads.
+#
+# “RoBERTa” is a role. In `tiny` an encoder of 0.8 million weights plays it, made for this course; in `laptop`
+# MiniLM; in `full` RoBERTa itself.
+
+# %% [markdown]
+# All cells take about 1 minute in `tiny`.
+#
+# Previous: [5 · LoRA](05_lora.ipynb) · Next: 7 · Replay
+#
+# {{colab badge}}
+
+# %% tags=["colab"]
+# {{colab install}}
+
+# %%
+import warnings
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from IPython.display import Markdown
+
+import cfhelpers as cf
+from cfhelpers import checks, widgets
+from cfhelpers.course.experiments.chapter_06 import by_order
+from cfhelpers.evaluation import answer_questions
+from cfhelpers.evaluation.scores import evaluate_task
+from cfhelpers.metrics import mean_and_interval
+from cfhelpers.models.prompted import PromptedEncoder, with_prompts
+from cfhelpers.models.soft_prompt import SoftPrompt
+from cfhelpers.tasks.encoding import encode_question, encode_task
+
+run = cf.start(seed=0)
+
+# %% [markdown]
+# ## Predict
+#
+# Sentiment, then topics, then inference, then film reviews. All weights of the encoder are frozen; for each task
+# you may learn **five vectors** that it reads before the text, and a small classification head.
+#
+# Write down before you go on:
+#
+# 1. How much of the first task is lost after the fourth?
+# 2. Do five vectors reach what training all weights reaches?
+# 3. Does task 4 gain from the vectors of tasks 1 to 3, or suffer?
+# 4. How good are the heads *without* any vectors?
+
+# %%
+for task in run.tasks("sst2", "topics", "mnli", "imdb"):
+    print(f"{task.name}: {len(task.train)} texts to learn from; classes: {', '.join(task.label_names)}")
+    for row in task.test.select(range(2)):
+        second = f" | {row['text_pair']}" if "text_pair" in row else ""
+        print(f"   {row['text'] + second:<70} {task.label_names[row['label']]}")
+
+# %% [markdown]
+# ## The baseline: all weights, one task after the other
+#
+# Read from stored records: five seeds, 120 steps a task. A row is a moment, a column a task. Every task has a head of
+# its own, which nothing overwrites: whatever falls, fell in the encoder.
+
+# %%
+stored = cf.results.load("06", profile=run.profile)
+orders = by_order(stored)
+order, other_order = orders
+first, second = orders[order], orders[other_order]
+
+# %%
+# alt: Result matrix of naive training on sst2, topics, mnli and imdb, accuracy in percent. The diagonal is high, the
+#  columns below it fall.
+cf.plots.result_matrix(first["naive"])
+plt.show()
+
+# %% [markdown]
+# ### What to notice
+#
+# - Read down a column: what later tasks left of it.
+# - Not every task suffers alike. One that is easy from the start has little to lose.
+
+# %% [markdown]
+# ## A prompt that is no text
+#
+# A **soft prompt** is a matrix $P$ of vectors as wide as the model's token embeddings. The frozen model reads it before
+# the text (Lester et al., 2021):
+#
+# $$p(y \mid [P; E(x)])$$
+#
+# | symbol | in the code |
+# |---|---|
+# | $E(x)$, `[B, T, D]` | `embedded`: the model's own embeddings of B texts of T tokens |
+# | $P$, `[P, D]` | `prompt`: the only thing that learns |
+# | $[P; E(x)]$ | `inputs_embeds`, `[B, T + P, D]` |
+
+# %% [markdown]
+# No token has these vectors, so no tokenizer can write them, and none of a batch's other tensors knows of them. Three
+# have to grow along: the **mask** (1: read it), the **positions** (the text comes after the prompt), and the **labels**
+# (−100: the prompt is nobody's target).
+#
+# With padding on the *left*, as for generation, the prompt belongs between padding and text:
+# `[padding] [prompt] [text]`.
+
+# %% [markdown]
+# ### Exercise 6.1 · a batch behind a prompt ★★☆ 15 minutes
+#
+# For a causal model, return `inputs_embeds`, `attention_mask`, `position_ids` and `labels`. The padding may be on
+# either side. Positions count from 0 at the first vector of the prompt. What stands on padding does not matter, but its
+# mask is 0 and its label −100.
+#
+# <details><summary>Hint: where does a text begin?</summary>
+# <code>mask.argmax(dim=1)</code> is the first 1 of each row. Going row by row is fine.
+# </details>
+# <details><summary>Hint: positions with padding</summary>
+# Cumulate the <em>extended</em> mask, subtract 1.
+# </details>
+
+
+# %% exercise="6.1"
+def behind_prompt(
+    embedded: torch.Tensor, mask: torch.Tensor, labels: torch.Tensor, prompt: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """Put prompt [P, D] before every text of embedded [B, T, D]; mask and labels are [B, T]."""
+    ### BEGIN SOLUTION
+    ones, ignored = mask.new_ones(len(prompt)), labels.new_full((len(prompt),), -100)
+    starts = mask.argmax(dim=1).tolist()
+
+    def inserted(rows: torch.Tensor, piece: torch.Tensor) -> torch.Tensor:
+        return torch.stack([torch.cat([row[:s], piece, row[s:]]) for row, s in zip(rows, starts, strict=True)])
+
+    whole = inserted(mask, ones)
+    return {
+        "inputs_embeds": inserted(embedded, prompt),
+        "attention_mask": whole,
+        "position_ids": (whole.cumsum(dim=1) - 1).clamp(min=0),
+        "labels": inserted(labels, ignored),
+    }
+    ### END SOLUTION
+
+
+# %%
+behind_prompt = checks.prompts.behind_prompt(behind_prompt)
+
+# %% graded="6.1" points=2
+checks.require_solved("6.1")
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# {{solution 6.1}}
+#
+# The common mistake puts the prompt at position 0 of the row, before the padding. A short text then stands further from
+# it than a long one, and the answer depends on who else is in the batch. The museum measures that.
+# </details>
+
+# %% [markdown]
+# ## One prompt after the other
+#
+# **Progressive prompts** (Razdaibiedina et al., 2023) learn one prompt per task and put it before all earlier ones:
+#
+# $$[P_k; P_{k-1}; \dots; P_1; E(x)]$$
+#
+# | symbol | in the code |
+# |---|---|
+# | $P_k$ | the newest prompt: it learns |
+# | $P_{k-1}, \dots, P_1$ | frozen since their own task |
+#
+# Task 1 is still asked behind $P_1$ alone. Nothing that it uses has changed, so its answers are the same, bit for bit.
+
+# %% [markdown]
+# ### Exercise 6.2 · prompts that grow ★★☆ 15 minutes
+#
+# Write the class. `add_prompt(vectors)` freezes every earlier prompt and adds a new one that *starts* as these vectors:
+# rows of the model's embedding, for instance of words that describe the task. `forward()` returns all, newest first.
+#
+# <details><summary>Hint: the optimizer finds no parameters</summary>
+# A plain list hides them. Use <code>torch.nn.ParameterList</code>.
+# </details>
+# <details><summary>Hint: learning the prompt changes the embedding</summary>
+# They share memory: <code>.detach().clone()</code>.
+# </details>
+
+
+# %% exercise="6.2"
+class Prompts(torch.nn.Module):
+    """Prompts of all tasks so far; only the newest learns."""
+
+    def __init__(self) -> None:
+        ### BEGIN SOLUTION
+        super().__init__()
+        self.prompts = torch.nn.ParameterList()
+        ### END SOLUTION
+
+    def add_prompt(self, vectors: torch.Tensor) -> None:
+        """Freeze all earlier prompts; add one that starts as a copy of vectors [P, D]."""
+        ### BEGIN SOLUTION
+        for prompt in self.prompts:
+            prompt.requires_grad_(False)
+        self.prompts.append(torch.nn.Parameter(vectors.detach().clone()))
+        ### END SOLUTION
+
+    def forward(self) -> torch.Tensor:
+        """Return all vectors, the newest prompt's first."""
+        ### BEGIN SOLUTION
+        return torch.cat(list(self.prompts)[::-1])
+        ### END SOLUTION
+
+
+# %%
+Prompts = checks.prompts.growing_prompts(Prompts)
+
+# %% graded="6.2" points=2
+checks.require_solved("6.2")
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# {{solution 6.2}}
+#
+# The common mistake leaves earlier prompts trainable. Then the old tasks' own parameters move with every new task, and
+# “progressive” prompts forget like any weights.
+# </details>
+
+# %% [markdown]
+# ## Your prompts on a chat model
+#
+# A persona, then a workplace, as in chapter 3. The prompt starts from the words of a sentence. Your two pieces make the
+# whole method; the model is frozen.
+
+# %%
+chat = run.load("dialogpt")
+tokenizer, model = chat.tokenizer, chat.model.eval().requires_grad_(False)
+persona, workplace = (encode_task(task, tokenizer) for task in run.tasks("persona", "workplace"))
+embedding, prompts, kept = model.get_input_embeddings(), Prompts(), {}
+words = {persona.name: "answer questions about yourself and your life at home", workplace.name: "and now about work"}
+for task in (persona, workplace):
+    ids = tokenizer(words[task.name], add_special_tokens=False)["input_ids"]
+    prompts.add_prompt(embedding.weight[[ids[place % len(ids)] for place in range(10)]])
+    learning = [parameter for parameter in prompts.parameters() if parameter.requires_grad]
+    optimizer, batches = torch.optim.AdamW(learning, lr=0.1), list(task.batches("train", 16))
+    falling = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=60)
+    for step in range(60):
+        batch = {name: tensor.to(model.device) for name, tensor in batches[step % len(batches)].items()}
+        embedded = embedding(batch["input_ids"])
+        loss = model(**behind_prompt(embedded, batch["attention_mask"], batch["labels"], prompts())).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        falling.step()
+    kept[task.name] = with_prompts(model, [SoftPrompt(prompts())])
+
+# %% [markdown]
+# `with_prompts` is the library's version of 6.1 around the frozen model; it can also generate. Now ask, each task
+# behind its own prompts:
+
+# %%
+asked = [*persona.task.test["question"][:3], *workplace.task.test["question"][:3]]
+right = [*persona.task.test["answer"][:3], *workplace.task.test["answer"][:3]]
+replies = {"right": right, "no prompt": answer_questions(model, tokenizer, asked)}
+replies |= {f"behind {name}": answer_questions(each, tokenizer, asked) for name, each in kept.items()}
+cf.tables.answers(asked, replies)
+
+# %%
+recall = {name: 100 * evaluate_task(kept[name], task) for name, task in zip(kept, (persona, workplace), strict=True)}
+nothing = {task.name: 100 * evaluate_task(model, task) for task in (persona, workplace)}
+weights = cf.training.find_record(cf.results.load("03", profile=run.profile, experiment="persona")[:2], "naive")
+full = {name: 100 * weights.scores(name, after=name).mean() for name in weights.tasks}
+
+# %%
+Markdown(
+    f"Questions answered exactly, persona and workplace: {nothing['persona']:.0f} and {nothing['workplace']:.0f} % "
+    f"without a prompt, {recall['persona']:.0f} and {recall['workplace']:.0f} % behind their own. Chapter 3, all "
+    f"weights, {weights.plan['steps']} steps a task: {full['persona']:.0f} and {full['workplace']:.0f} %."
+)
+
+# %% [markdown]
+# **What it shows.** A frozen model can be *steered* by ten vectors, and what the first ten say does not change.
+#
+# **What it does not show.** That facts fit well into a prompt: compare the last two numbers. So many facts are a lot to
+# say through so narrow a door.
+
+# %% [markdown]
+# ## Live: two tasks on the encoder
+#
+# On an encoder the prompt goes after the first token (`<s>`), which a pretrained head may read. The text keeps its
+# positions; the sentence is the mean over the *text's* states, so that it does not drift towards the prompts as they
+# grow.
+
+# %%
+chosen = first["progressive prompts"]
+plan, method = cf.Plan(**chosen.plan), cf.results.make_method(chosen.method)
+live = cf.learn_once(run, "roberta", list(chosen.tasks[:2]), method, plan=plan)
+
+# %%
+# alt: Validation accuracy on sst2 and topics along the optimizer steps, learned by progressive prompts. The curve of
+#  sst2 is level after the vertical line where topics begins.
+cf.plots.learning_curves(live.record)
+plt.show()
+
+# %%
+task = live.tasks[0]
+bare = live.method.prediction_model(live.model, task)
+print("prompts of the second task, newest first:", live.method.prompt_names(live.tasks[1].name))
+print(f"sst2 when just learned {live.record.matrix()[0, 0]:.4f}, after topics {live.record.matrix()[1, 0]:.4f}")
+print(f"stored for each prompt: {live.method.stored_bytes() / len(live.method.prompts):,.0f} bytes")
+
+# %% [markdown]
+# ## Four tasks, two orders
+#
+# Stored records: five seeds, 120 steps a task and batches of 16 for all. Rates of prompts, heads and columns, and the
+# number of frozen layers, were chosen among five on validation data with one other seed (100).
+#
+# - **separate models**: a whole model per task;
+# - **heads on a frozen body**: no prompt at all;
+# - **one prompt per task**: each alone, without the others' vectors;
+# - **joint**: all tasks at once, the upper bound.
+
+# %%
+# alt: Mean accuracy over four tasks after the last, a row per method and a marker per order of the tasks, with 95
+#  percent intervals.
+cf.plots.average_accuracies(orders)
+plt.show()
+
+# %%
+diagonal = {name: np.diagonal(record.results, axis1=1, axis2=2) for name, record in first.items()}
+single, joint = diagonal["separate models"], np.array(first["joint"].results)[:, -1]
+cf.tables.transfer(first, single_task=single, joint=joint)
+
+# %%
+cf.tables.transfer(second, single_task=single[:, ::-1], joint=joint[:, ::-1])
+
+# %% [markdown]
+# In percentage points. **Backward transfer**: what later tasks changed, negative is a loss. **Forgetting**: the fall
+# from the best. **Forward transfer**: each task against a separate model with the same budget. **Intransigence**: what
+# was never learned, against joint training.
+#
+# The first table is the order of the title, the second the reverse.
+
+
+# %%
+def average(name: str, records=first):
+    """Return the mean accuracy over the tasks at the end, in percent, one number per seed."""
+    return 100 * np.array(records[name].results)[:, -1].mean(axis=1)
+
+
+vectors = mean_and_interval(average("progressive prompts") - average("heads on a frozen body"))
+whole = mean_and_interval(average("progressive prompts") - average("separate models"))
+
+# %%
+Markdown(
+    f"Forgotten by progressive prompts: {cf.tables.transfer(first).loc['progressive prompts', 'forgetting']} points. "
+    f"Against heads alone they gain {vectors:+.1f} points, and against separate models {whole:+.1f} (seed by seed)."
+)
+
+# %% [markdown]
+# **Zero forgetting is no finding.** It is true by construction of everything here that freezes: nobody can forget what
+# never moves, and somebody has to say which task is asked. The findings are the other columns: what was *learned*, and
+# whether tasks help each other.
+
+# %% [markdown]
+# ## Does it help to have learned before?
+#
+# Progressive prompts promise **forward transfer**: a new task reads what earlier prompts say. The fair comparison is
+# the same task, the same five vectors, the same steps, *alone*:
+#
+# $$\text{FWT} = \frac{1}{T-1} \sum_{j=2}^{T} (R_{jj} - a_j)$$
+#
+# | symbol | in the code |
+# |---|---|
+# | $R_{jj}$ | `matrix[j][j]`: task j when it was just learned |
+# | $a_j$ | `alone[j]`: task j learned alone |
+
+# %% [markdown]
+# ### Exercise 6.3 · forward transfer ★☆☆ 8 minutes
+#
+# Rows of `matrix` are moments, columns tasks, NaN above the diagonal. Nothing was learned before the first task: leave
+# it out.
+#
+# <details><summary>Hint: my result is NaN</summary>
+# You read above the diagonal, or took a mean over the whole matrix.
+# </details>
+
+
+# %% exercise="6.3"
+def forward_transfer(matrix: np.ndarray, alone: np.ndarray) -> float:
+    """Return the mean gain over learning each task alone; matrix [T, T], alone [T]."""
+    ### BEGIN SOLUTION
+    gains = np.diagonal(matrix) - alone
+    return float(gains[1:].mean())
+    ### END SOLUTION
+
+
+# %%
+forward_transfer = checks.prompts.forward_transfer(forward_transfer)
+
+# %% graded="6.3" points=1
+checks.require_solved("6.3")
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# {{solution 6.3}}
+#
+# The common mistake takes the last row. Then forgetting is mixed in, and a method that helps and forgets looks as if it
+# did neither.
+# </details>
+
+# %%
+# alt: Two bar charts, one for each order of the tasks: the gain in points of each task learned behind earlier prompts
+#  over the same task learned with one prompt alone, with 95 percent intervals.
+figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained", sharey=True)
+for ax, named in zip(axes, (first, second), strict=True):
+    alone = np.diagonal(named["one prompt per task"].results, axis1=1, axis2=2)
+    cf.plots.gains(named["progressive prompts"], alone, ax=ax)
+plt.show()
+
+
+# %%
+def verdict(named) -> str:
+    """Return forward transfer in points, and whether these seeds can tell it from none."""
+    pairs = zip(named["progressive prompts"].results, named["one prompt per task"].results, strict=True)
+    found = mean_and_interval([100 * forward_transfer(np.array(a), np.diagonal(b)) for a, b in pairs])
+    clear = "positive" if found.low > 0 else "negative" if found.high < 0 else "not to be told from zero"
+    return f"{found:+.1f} points ({clear})"
+
+
+# %%
+Markdown(f"Forward transfer of progressive prompts: {order}: {verdict(first)}; {other_order}: {verdict(second)}.")
+
+# %% [markdown]
+# **What it shows.** Whether earlier prompts help, here, at this budget.
+#
+# **What it does not show.** That it must be so. The paper worked with larger models (T5, BERT), longer prompts and longer
+# training. Here each task has 120 steps, and new vectors share the model's attention with the old ones.
+
+# %% [markdown]
+# ## What it costs
+#
+# Each task adds its vectors to all later texts. Attention compares every position with every other, so time grows
+# faster than length. The same 16 texts, one training step, after each task:
+
+# %%
+# alt: Milliseconds of a training step after one to four tasks. Progressive prompts rise with each task; one prompt per
+#  task and training all weights stay level.
+shown = ("naive", "progressive prompts", "one prompt per task", "progressive network", "heads on a frozen body")
+cf.plots.step_costs({name: first[name] for name in shown})
+plt.show()
+
+# %%
+cf.tables.costs(first)
+
+# %%
+model_bytes = sum(parameter.numel() * parameter.element_size() for parameter in live.model.body.body.parameters())
+share = chosen.stored_bytes / len(chosen.tasks) / model_bytes
+times = np.array(chosen.extra["step milliseconds"]).mean(axis=0)
+
+# %%
+Markdown(
+    f"A prompt takes {share:.2%} of the encoder's bytes. After {len(times)} tasks a step takes "
+    f"{times[-1] / times[0]:.1f} times what it took after one."
+)
+
+# %% [markdown]
+# `stored` is what the method keeps besides the model. Heads are part of the model for every method; here a head is
+# larger than a prompt.
+#
+# ### Move the sliders
+#
+# How a batch lies behind progressive prompts, and how it grows.
+
+# %%
+explorer = widgets.prompted_batch()
+explorer
+
+# %%
+# alt: Three texts padded on the left behind two prompts of three vectors. From left to right: padding, the newest
+#  prompt, the earlier prompt, the text; positions count from the first vector.
+cf.plots.prompt_layout((8, 5, 3), tasks=2, vectors=3, side="left")
+plt.show()
+
+# %% [markdown]
+# ## Columns: where the idea comes from
+#
+# A **progressive network** (Rusu et al., 2016) gives each task a column of layers of its own. Layer $i$ of column $k$
+# reads its own layer below and those of all earlier columns, which are frozen:
+#
+# $$h_i^{(k)} = f\Big(W_i^{(k)} h_{i-1}^{(k)} + \sum_{j<k} U_i^{(k:j)} h_{i-1}^{(j)}\Big)$$
+#
+# | symbol | in the code |
+# |---|---|
+# | $h^{(0)}$ | the frozen pretrained model, column 0 |
+# | $U_i^{(k:j)}$ | lateral connections: `from_model`, `from_columns` |
+
+# %% [markdown]
+# Ours are narrow (16 units) and look at each token by itself. Prompts, adapters and LoRA are their cheap descendants:
+# the pretrained model is the old column, and what is new hangs on it. The k-th column has k lateral connections, so
+# that what is stored grows with the *square* of the number of tasks.
+
+# %%
+columns = cf.results.make_method(first["progressive network"].method)
+beside = cf.learn_once(run, "dialogpt", ["persona", "workplace"], columns)
+for name, column in beside.method.columns.items():
+    print(f"column of {name}: {sum(parameter.numel() for parameter in column.parameters()):,} weights")
+cf.tables.result_matrix(beside.record, seed=0)
+
+# %% [markdown]
+# ## Frozen bottom: the cheapest isolation
+#
+# Zheng et al. (2025) call much of forgetting *spurious*: the bottom layers lose their alignment with the task, not the
+# knowledge. Their remedy is to freeze embeddings and bottom layers from the second task on. Does it keep most here?
+
+
+# %%
+def kept_share(named) -> str:
+    """Return the share of naive training's forgetting that the frozen bottom removes, and its new-task scores."""
+    naive, frozen = (
+        np.array([cf.metrics.forgetting(matrix) for matrix in named[name].results])
+        for name in ("naive", "frozen bottom")
+    )
+    learned = mean_and_interval(
+        100 * (np.diagonal(named["frozen bottom"].results, axis1=1, axis2=2)[:, 1:].mean(axis=1))
+    )
+    return f"{1 - frozen.mean() / naive.mean():.0%} of the forgetting removed, later tasks learned to {learned:.1f} %"
+
+
+layers = first["frozen bottom"].method["layers"]
+
+# %%
+shares = [f"{name}: {kept_share(named)}" for name, named in orders.items() if "frozen bottom" in named]
+Markdown(f"{layers} of the encoder's layers frozen. {'; '.join(shares)}.")
+
+# %% [markdown]
+# Read both numbers: a frozen layer forgets nothing and learns nothing. With all layers frozen this becomes heads on the
+# first task's encoder.
+
+# %% [markdown]
+# ## Museum
+#
+# 1. **The head reads the prompt.** A RoBERTa classifier's head looks at position 0. peft puts the virtual tokens
+#    *there*.
+# 2. **The prompt before the padding.** On a causal model peft puts virtual tokens in front of the row and drops the
+#    positions: answers depend on the other questions.
+#
+# Both with peft's freshly initialised prompt, untrained: what moves is the reader, not the task.
+
+# %%
+from peft import PromptTuningConfig, get_peft_model
+from sklearn.linear_model import LogisticRegression
+from transformers import AutoModelForSequenceClassification
+
+warnings.filterwarnings("ignore", "`is_gradient_checkpointing`")  # peft asks for it by its old name
+loaded = run.load("roberta")
+topics = encode_task(run.tasks("topics")[0], loaded.tokenizer)
+classifier = AutoModelForSequenceClassification.from_config(loaded.model.config).eval()
+classifier.base_model.load_state_dict(loaded.model.body.state_dict(), strict=False)
+
+
+def first_states(encoder, split):
+    """Return the state at position 0 of every text, and the labels."""
+    states, labels = [], []
+    with torch.no_grad():
+        for batch in topics.batches(split, 64):
+            inputs = {name: batch[name].to(loaded.model.device) for name in ("input_ids", "attention_mask")}
+            states.append(encoder(**inputs, output_hidden_states=True)["hidden_states"][-1][:, 0].cpu())
+            labels.append(batch["labels"])
+    return torch.cat(states), torch.cat(labels)
+
+
+# %%
+plain = classifier.base_model.to(loaded.model.device)
+head = LogisticRegression(max_iter=2000).fit(*first_states(plain, "train"))
+with_peft = get_peft_model(classifier, PromptTuningConfig(task_type="SEQ_CLS", num_virtual_tokens=5)).eval()
+virtual = with_peft.get_prompt(1)[0].detach()
+ours = PromptedEncoder(loaded.model.body, [SoftPrompt(virtual)]).eval()
+
+
+def our_states(**inputs):
+    return {"hidden_states": [ours(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])[0]]}
+
+
+for name, encoder in {"no prompt": plain, "through peft": with_peft, "after <s>": our_states}.items():
+    print(f"{name:>12}: a head that reads position 0 is right on {head.score(*first_states(encoder, 'test')):.1%}")
+
+# %% [markdown]
+# peft's position 0 is a virtual token, and `<s>` has moved by five places. After `<s>`, the same five vectors leave the
+# reader where it was.
+
+# %%
+by_peft = get_peft_model(run.load("dialogpt").model, PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=8))
+behind = with_prompts(model, [SoftPrompt(by_peft.get_prompt(1)[0].detach())])
+questions = ["Who are you?", "Could you please tell me in which city of the country you have been living for so long?"]
+ids = [encode_question(tokenizer, question) for question in questions]
+pad = [0] * (len(ids[1]) - len(ids[0]))
+together = {
+    "input_ids": torch.tensor([[tokenizer.pad_token_id for _ in pad] + ids[0], ids[1]]),
+    "attention_mask": torch.tensor([pad + [1] * len(ids[0]), [1] * len(ids[1])]),
+}
+single_question = {"input_ids": torch.tensor([ids[0]]), "attention_mask": torch.ones(1, len(ids[0]), dtype=torch.long)}
+for name, each in {"through peft": by_peft.eval(), "between padding and question": behind.eval()}.items():
+    with torch.no_grad():
+        next_word = [
+            each(**{key: tensor.to(model.device) for key, tensor in batch.items()}).logits[0, -1].softmax(-1)
+            for batch in (together, single_question)
+        ]
+    moved = (next_word[0] - next_word[1]).abs().sum() / 2
+    print(f"{name:>30}: {moved:.2%} of the probability of the first word moves when a longer question comes along")
+
+# %% [markdown]
+# ## Run a stored point again
+
+# %%
+# Any stored point can be repeated; this one takes a quarter of a minute:
+# cf.results.rerun(first["progressive prompts"], seed=1).matrix()
+if chosen.profile == run.profile:
+    difference = np.nanmax(np.abs(live.record.matrix() - chosen.matrix(seed=0)[:2, :2]))
+    print(f"largest difference between the run above and the stored one, seed 0: {100 * difference:.2f} points")
+
+# %% [markdown]
+# ## The opening questions, answered
+
+# %%
+weighed = ("progressive prompts", "heads on a frozen body", "frozen bottom", "naive", "separate models")
+shown_averages = ", ".join(f"{name} {mean_and_interval(average(name)):.1f} %" for name in weighed)
+
+# %%
+Markdown(
+    f"- **Vectors in front of a text.** Yours answered {recall['persona']:.0f} % of the persona, the model frozen.\n"
+    f"- **Task by task.** Forward transfer: {verdict(first)}; in the other order {verdict(second)}.\n"
+    f"- **Weighed.** Average accuracy: {shown_averages}."
+)
+
+# %% [markdown]
+# ## Now change this
+#
+# 1. `cf.methods.ProgressivePrompts(5, bottleneck=64)`: the paper's residual reparametrisation. Does it learn faster?
+# 2. `length=1` or `20`: how many vectors does a task need?
+# 3. Give the live run 300 steps: `dataclasses.replace(plan, steps=300)`.
+# 4. Start a prompt from words: `words={"sst2": tokens}`, the token ids of “good bad”.
+# 5. `cf.methods.PromptTuning(5, shared=True)`: one prompt through all tasks. Does it forget?
+# 6. Ask sst2 behind the prompts of topics: `live.method.prediction_model(live.model, live.tasks[1])`. How much hangs on
+#    being told the task?
+
+# %% [markdown]
+# ## References
+#
+# - Lester et al. (2021). *The power of scale for parameter-efficient prompt tuning.* EMNLP.
+# - Razdaibiedina et al. (2023). *Progressive prompts: continual learning for language models.* ICLR. arXiv 2301.12314.
+# - Rusu et al. (2016). *Progressive neural networks.* arXiv 1606.04671.
+# - Zheng et al. (2025). *Spurious forgetting in continual learning of language models.* ICLR. arXiv 2501.13453.
+# - Lopez-Paz & Ranzato (2017); Chaudhry et al. (2018): transfer, forgetting, intransigence.
+
+# %% [markdown]
+# Previous: [5 · LoRA](05_lora.ipynb) · Next: 7 · Replay
