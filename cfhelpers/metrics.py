@@ -32,7 +32,7 @@ def average_accuracy(results: ArrayLike, *, higher_is_better: bool | Sequence[bo
         The mean, in the unit of the scores.
 
     Raises:
-        ValueError: The matrix is not square, has a NaN on or below its diagonal, or mixes directions.
+        ValueError: The matrix is not square, has a NaN on or below its diagonal or an infinity, or mixes directions.
     """
     matrix = _result_matrix(results, at_least=1)
     if len(np.unique(_signs(higher_is_better, len(matrix)))) > 1:
@@ -54,7 +54,7 @@ def backward_transfer(results: ArrayLike, *, higher_is_better: bool | Sequence[b
         The mean change, in the unit of the scores; positive if the earlier tasks improved.
 
     Raises:
-        ValueError: The matrix is not square, smaller than 2 × 2, or has a NaN on or below its diagonal.
+        ValueError: The matrix is not square, smaller than 2 × 2, or has a NaN on or below its diagonal or an infinity.
     """
     matrix = _result_matrix(results, at_least=2)
     change = _signs(higher_is_better, len(matrix)) * (matrix[-1] - matrix.diagonal())
@@ -75,7 +75,7 @@ def forgetting(results: ArrayLike, *, higher_is_better: bool | Sequence[bool] = 
         The mean fall, in the unit of the scores; positive if something was forgotten.
 
     Raises:
-        ValueError: The matrix is not square, smaller than 2 × 2, or has a NaN on or below its diagonal.
+        ValueError: The matrix is not square, smaller than 2 × 2, or has a NaN on or below its diagonal or an infinity.
     """
     matrix = _result_matrix(results, at_least=2) * _signs(higher_is_better, len(np.asarray(results)))
     best_before = np.nanmax(matrix[:-1, :-1], axis=0)
@@ -101,7 +101,7 @@ def forward_transfer(
         The mean gain, in the unit of the scores; positive if earlier tasks helped.
 
     Raises:
-        ValueError: Shapes do not fit, or a score that is needed is NaN.
+        ValueError: Shapes do not fit, or a score that is needed is NaN or infinite.
     """
     matrix = _result_matrix(results, at_least=2)
     alone = _scores_per_task(single_task, len(matrix), "single_task", first=1)
@@ -124,7 +124,7 @@ def intransigence(results: ArrayLike, joint: ArrayLike, *, higher_is_better: boo
         The mean shortfall, in the unit of the scores; positive if learning was held back.
 
     Raises:
-        ValueError: Shapes do not fit, or a score that is needed is NaN.
+        ValueError: Shapes do not fit, or a score that is needed is NaN or infinite.
     """
     matrix = _result_matrix(results, at_least=1)
     reference = _scores_per_task(joint, len(matrix), "joint")
@@ -136,7 +136,7 @@ def minimum_accuracy(curves: Sequence[ArrayLike], *, higher_is_better: bool | Se
     """Return how low the old tasks fell on the way, however well they recovered.
 
     min-ACC = 1/(T−1) ∑ⱼ min over n of A(j, n), with A(j, n) the score on old task j at the n-th evaluation after its
-    own training ended (De Lange et al., 2023, "Continual evaluation for lifelong learning").
+    own training ended (De Lange et al., 2023, "Continual evaluation for lifelong learning", on the stability gap).
     It can only be as low as somebody looked: score at every step just after a switch.
 
     Args:
@@ -210,6 +210,90 @@ def perplexity(total_nats: float, total_tokens: int) -> float:
         return math.exp(total_nats / total_tokens)
     except OverflowError:
         return math.inf
+
+
+@dataclass(frozen=True)
+class Transitions:
+    """Shares of all items that were known and are not any more (``lost``), and the reverse (``gained``)."""
+
+    lost: float
+    gained: float
+
+
+def transitions(before: ArrayLike, after: ArrayLike, *, chance: float = 0.0) -> Transitions:
+    """Return which share of the items was lost and which was gained, corrected for guessing.
+
+    A net change of zero can hide a fifth lost and a fifth gained; items show both (Harmon et al., 2025). Where a guess
+    is right with probability c, an item that is unknown both times still goes from right to wrong, and from wrong to
+    right, with probability c (1 − c). If unknown items are guessed, independently before and after, the share of items
+    unknown both times is u = W / (1 − c)², with W the share wrong both times, and
+
+    lost = (right → wrong) / (1 − c) − c u,   gained = (wrong → right) / (1 − c) − c u.
+
+    Both are right on average; of few items a single one may come out below zero.
+
+    Args:
+        before: Shape ``[N]``: whether each item was answered right.
+        after: Shape ``[N]``: the same items, later.
+        chance: c, the probability that a guess is right: 1/k for k choices, 0 where nobody guesses right.
+
+    Raises:
+        ValueError: Shapes differ or are not ``[N]``, there are no items, or the chance lies outside [0, 1).
+    """
+    first, second = np.asarray(before, dtype=bool), np.asarray(after, dtype=bool)
+    if first.ndim != 1 or first.shape != second.shape or first.size == 0:
+        raise ValueError(f"transitions compare the same items twice, got shapes {first.shape} and {second.shape}")
+    if not 0 <= chance < 1:
+        raise ValueError(f"chance must lie in [0, 1), got {chance}")
+    guessed = chance * float((~first & ~second).mean()) / (1 - chance) ** 2
+    lost, gained = float((first & ~second).mean()), float((~first & second).mean())
+    return Transitions(lost / (1 - chance) - guessed, gained / (1 - chance) - guessed)
+
+
+def savings(relearned: float, never_known: float, *, ceiling: float = 1.0) -> float:
+    """Return how much of what a fresh learner lacks a forgetful one still had, after the same short lesson.
+
+    (relearned − never known) / (ceiling − never known), after Ebbinghaus (1885), who counted the time saved. Zero: the
+    forgotten is gone, the model is like one that never knew it. One: it was only out of reach.
+
+    Args:
+        relearned: Score, on what was *not* in the lesson, of the model that had forgotten.
+        never_known: The same of a model that never knew it, after the same lesson.
+        ceiling: Score before anything was forgotten.
+
+    Raises:
+        ValueError: A score is NaN, or the model that never knew it has reached the ceiling.
+    """
+    if not all(math.isfinite(each) for each in (relearned, never_known, ceiling)):
+        raise ValueError(f"savings need three scores, got {relearned}, {never_known} and {ceiling}")
+    if never_known >= ceiling:
+        raise ValueError(f"there is nothing to save: a model that never knew it scores {never_known} of {ceiling}")
+    return (relearned - never_known) / (ceiling - never_known)
+
+
+def explained_share(predictor: ArrayLike, outcome: ArrayLike) -> float:
+    """Return R²: the share of an outcome's variance that a parabola in the predictor's logarithm explains.
+
+    A parabola bends with an outcome that saturates, and the logarithm puts predictors of any unit on one footing; the
+    same curve is fitted to each, so that their R² can be compared.
+
+    Args:
+        predictor: Shape ``[n]``, at least four values, positive.
+        outcome: Shape ``[n]``.
+
+    Raises:
+        ValueError: Shapes differ, fewer than four points, a predictor that is not positive, or an outcome that is
+            always the same.
+    """
+    x, y = np.asarray(predictor, dtype=np.float64), np.asarray(outcome, dtype=np.float64)
+    if x.ndim != 1 or x.shape != y.shape or x.size < 4:
+        raise ValueError(f"R² of a parabola needs at least four points, got shapes {x.shape} and {y.shape}")
+    if not (x > 0).all():
+        raise ValueError("a predictor must be positive to have a logarithm")
+    if np.ptp(y) == 0:
+        raise ValueError("an outcome that is always the same leaves nothing to explain")
+    rest = y - np.polyval(np.polyfit(np.log(x), y, 2), np.log(x))
+    return float(1 - rest.var() / y.var())
 
 
 @dataclass(frozen=True)
@@ -298,6 +382,12 @@ def _result_matrix(results: ArrayLike, *, at_least: int) -> NDArray[np.float64]:
             f"R[{rows[0]}, {columns[0]}] is NaN: the score on task {columns[0]} after training on task {rows[0]} is "
             "needed; only scores before a task is learned, above the diagonal, may be missing"
         )
+    if np.isinf(matrix).any():
+        row, column = np.argwhere(np.isinf(matrix))[0]
+        raise ValueError(
+            f"R[{row}, {column}] is {matrix[row, column]}, which no mean survives: is it a perplexity beyond the "
+            "largest float, or a division by zero?"
+        )
     return matrix
 
 
@@ -306,6 +396,8 @@ def _scores_per_task(scores: ArrayLike, tasks: int, name: str, *, first: int = 0
     vector = np.asarray(scores, dtype=np.float64)
     if vector.shape != (tasks,):
         raise ValueError(f"{name} needs one score for each of the {tasks} tasks, got an array of shape {vector.shape}")
+    if np.isinf(vector[first:]).any():
+        raise ValueError(f"{name} has an infinite score, which no mean survives")
     if np.isnan(vector[first:]).any():
         raise ValueError(f"{name} has a NaN: the score of every task from number {first} on is needed")
     return vector
@@ -313,6 +405,8 @@ def _scores_per_task(scores: ArrayLike, tasks: int, name: str, *, first: int = 0
 
 def _signs(higher_is_better: bool | Sequence[bool], tasks: int) -> NDArray[np.float64]:
     """Return +1 or −1 for each task, so that a signed score is better when it is higher."""
+    if np.asarray(higher_is_better).dtype != bool:
+        raise ValueError(f"higher_is_better must be True or False, or a list of them, got {higher_is_better!r}")
     directions = np.asarray(higher_is_better, dtype=bool)
     if directions.ndim and directions.shape != (tasks,):
         raise ValueError(

@@ -6,29 +6,34 @@ import json
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook
 
-from tests.benchmarks import fisher, measure, penalty, report
+from tests.benchmarks import course, fisher, measure, methods, penalty, report
 
 
-def test_the_readme_shows_the_stored_measurements_and_no_others() -> None:
-    text = report.README.read_text(encoding="utf-8")
-    shown = text.partition(report.BEGIN)[2].partition(report.END)[0]
-    assert report.tables().strip()
-    assert shown.strip() == report.tables().strip(), "python -m tests.benchmarks.report writes the README's tables"
+def test_the_readmes_show_the_stored_measurements_and_no_others() -> None:
+    for path, expected in ((report.README, report.short_table()), (report.DETAILS, report.tables())):
+        shown = path.read_text(encoding="utf-8").partition(report.BEGIN)[2].partition(report.END)[0]
+        assert expected.strip()
+        assert shown.strip() == expected.strip(), "python -m tests.benchmarks.report writes the tables"
 
 
 def test_a_table_is_written_between_its_markers_or_not_at_all(tmp_path: Path) -> None:
-    path = tmp_path / "README.md"
-    path.write_text(f"a\n{report.BEGIN}\nold\n{report.END}\nb\n")
-    report.update_readme(path)
-    text = path.read_text(encoding="utf-8")
-    assert text.startswith(f"a\n{report.BEGIN}\n")
-    assert text.endswith(f"{report.END}\nb\n")
-    assert "old" not in text
+    path, details = tmp_path / "README.md", tmp_path / "details.md"
+    for each in (path, details):
+        each.write_text(f"a\n{report.BEGIN}\nold\n{report.END}\nb\n")
+    report.update_readme(path, details)
+    for each in (path, details):
+        text = each.read_text(encoding="utf-8")
+        assert text.startswith(f"a\n{report.BEGIN}\n")
+        assert text.endswith(f"{report.END}\nb\n")
+        assert "old" not in text
+    assert len(path.read_text()) < len(details.read_text())
     path.write_text("nothing")
     with pytest.raises(ValueError, match="no lines"):
-        report.update_readme(path)
+        report.update_readme(path, details)
 
 
 @pytest.mark.parametrize("benchmark_", [fisher, penalty])
@@ -55,6 +60,16 @@ def test_both_benchmarks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         "in place (ours)",
         "through autograd",
     }
+
+
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # peft 0.21's own
+def test_each_method_has_a_step_that_can_be_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(methods, "_memory", lambda *_: {"peak_memory_bytes": 1})  # each in a process of its own
+    found = _run(methods.main, tmp_path / "methods-cpu.json")
+    assert set(found) == set(methods.METHODS)
+    assert found["kept"]["stored_bytes_per_target"] == methods.TOP_K * 8 + 4
+    assert 0 <= found["kept"]["error_nats_per_target"] < found["kept"]["divergence_nats_per_target"]
+    assert "| kept |" in report.tables(tmp_path)
 
 
 def test_a_ratio_compares_a_call_with_the_one_just_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,3 +100,31 @@ def test_memory_of_the_first_call_and_of_the_next() -> None:
     assert found is not None
     assert found["first_call_peak_memory_bytes"] == pytest.approx(80_000_000, rel=0.1)
     assert found["peak_memory_bytes"] == pytest.approx(40_000_000, rel=0.1)
+
+
+def test_the_versions_of_the_peers_that_are_measured_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "PEERS", ("torch", "no-such-package"))
+    assert list(measure.provenance()["peers"]) == ["torch"]
+
+
+def write_notebook(root: Path, name: str, code: str) -> None:
+    (root / "notebooks").mkdir(exist_ok=True, parents=True)
+    nbformat.write(new_notebook(cells=[new_code_cell(code)]), root / "notebooks" / f"{name}.ipynb")
+
+
+def test_the_seconds_of_notebooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = "import time\nstart = time.process_time()\nwhile time.process_time() < start + 2: pass"
+    write_notebook(tmp_path, "01_busy", busy)
+    write_notebook(tmp_path, "02_broken", "1 / 0")
+    monkeypatch.setattr(course, "ROOT", tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    course.main(["--alone", "--output", str(tmp_path / "course.json")])
+    found = json.loads((tmp_path / "course.json").read_text())
+    assert found["before"]["cpu"] == measure.provenance()["cpu"]
+    one, two = (found["notebooks"]["this commit"][name]["alone"] for name in ("01_busy", "02_broken"))
+    assert one["cpu"] > two["cpu"] + 1  # the kernel's own seconds are counted
+    assert one["wall"] > 2
+    assert "error" not in one
+    assert "ZeroDivisionError" in two["error"]
+    with pytest.raises(SystemExit, match="no notebook 07; there are 01_busy, 02_broken"):
+        course.main(["07"])

@@ -115,22 +115,12 @@ def test_an_unknown_profile_is_refused_with_the_known_ones(variable: bool, monke
         environment.resolve_profile(None if variable else "huge")
 
 
-@pytest.mark.parametrize(
-    ("cuda", "hub", "name", "reason"),
-    [
-        (False, True, "tiny", "no CUDA"),
-        (True, False, "tiny", "does not answer"),
-        (True, True, "full", "both there"),
-    ],
-)
-def test_unasked_full_needs_cuda_and_a_hub(
-    cuda: bool, hub: bool, name: str, reason: str, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
-    monkeypatch.setattr(environment, "hub_reachable", lambda: hub)
-    choice = environment.resolve_profile()
-    assert choice.name == name
-    assert reason in choice.reason
+def test_the_default_is_tiny_whatever_the_machine_has(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(environment, "hub_reachable", lambda *_: True)
+    assert environment.resolve_profile() == environment.ProfileChoice("tiny", "the default")
+    monkeypatch.setenv("CF_PROFILE", "")
+    assert environment.resolve_profile().name == "tiny"
 
 
 def test_the_tiny_models_stay_on_the_cpu(monkeypatch: pytest.MonkeyPatch):
@@ -224,15 +214,41 @@ def test_a_seed_fixes_python_numpy_and_torch():
     assert first == again != draw()
 
 
-@pytest.mark.parametrize(("wanted", "expected"), [("1", 1), ("1000", None), ("", None), ("many", None)])
-def test_threads_are_the_cores_unless_fewer_are_wanted(wanted: str, expected: int, monkeypatch: pytest.MonkeyPatch):
+@pytest.fixture
+def eight_cores(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+    """A machine of eight cores; set how busy each is, in %."""
+    busy = [0.0] * 8
+    monkeypatch.setattr(environment, "_cores", lambda: list(range(8)))
+    monkeypatch.setattr("psutil.cpu_percent", lambda *_, **__: busy)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     before = torch.get_num_threads()
-    try:
-        monkeypatch.setenv("OMP_NUM_THREADS", wanted)
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        assert environment.set_threads() == torch.get_num_threads() == (expected or cores)
-    finally:
-        torch.set_num_threads(before)
+    yield busy
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("busy", "expected"),
+    [([0] * 8, 8), ([100, 100, *[0] * 6], 6), ([100] * 8, 1), ([50] * 8, 4), ([99] * 7 + [3], 1)],
+)
+def test_threads_are_the_idle_cores(busy: list, expected: int, eight_cores: list):
+    eight_cores[:] = busy
+    for profile in ("laptop", "full"):
+        assert environment.set_threads(profile) == torch.get_num_threads() == expected
+    assert environment.set_threads("tiny") == torch.get_num_threads() == 1
+
+
+@pytest.mark.parametrize(("wanted", "expected"), [("3", 3), ("1000", 8), ("", 6), ("many", 6), ("0", 1)])
+def test_threads_are_as_many_as_the_variable_asks_for(
+    wanted: str, expected: int, eight_cores: list, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("OMP_NUM_THREADS", wanted)
+    eight_cores[:2] = [100, 100]
+    assert environment.set_threads("laptop") == expected
+    assert environment.set_threads("tiny") == 1
+
+
+def test_the_idle_cores_of_this_machine_can_be_counted():
+    assert 1 <= environment._idle_cores(0.05) <= len(environment._cores())
 
 
 # Provenance

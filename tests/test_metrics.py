@@ -195,6 +195,80 @@ def test_an_interval_surrounds_its_mean_and_moves_with_the_values(values, shift)
     assert moved.half_width == pytest.approx(interval.half_width, abs=1e-6)
 
 
+# Item by item --------------------------------------------------------------------------------------------------------
+
+
+def test_transitions_without_chance_are_counted_shares():
+    before, after = [True, True, True, False, False], [True, False, False, True, False]
+    assert metrics.transitions(before, after) == metrics.Transitions(lost=0.4, gained=0.2)
+
+
+def test_transitions_worked_by_hand_with_four_choices():
+    before = [True] * 6 + [False] * 10
+    after = [True] * 3 + [False] * 3 + [True] * 1 + [False] * 9
+    unknown = (9 / 16) / (3 / 4) ** 2  # every item
+    found = metrics.transitions(before, after, chance=0.25)
+    assert found.lost == pytest.approx((3 / 16) / (3 / 4) - unknown / 4)
+    assert found.gained == pytest.approx((1 / 16) / (3 / 4) - unknown / 4)
+
+
+@pytest.mark.parametrize("chance", [0.0, 0.25, 0.5])
+def test_transitions_are_right_on_average_for_items_that_are_known_or_guessed(chance):
+    generator = np.random.default_rng(0)
+    known_before = np.arange(200_000) % 10 < 7  # 70 % known, of which 20 % of all are lost; 10 % gained
+    known_after = np.isin(np.arange(200_000) % 10, (0, 1, 2, 3, 4, 7))
+    before, after = (known | (generator.random(len(known)) < chance) for known in (known_before, known_after))
+    found = metrics.transitions(before, after, chance=chance)
+    assert found.lost == pytest.approx(0.2, abs=0.006)
+    assert found.gained == pytest.approx(0.1, abs=0.006)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "chance"),
+    [([], [], 0.0), ([1], [1, 0], 0.0), ([1], [1], 1.0), ([1], [1], -0.1)],
+)
+def test_transitions_refuse_what_they_cannot_use(before, after, chance):
+    with pytest.raises(ValueError, match=r"same items twice|chance must lie"):
+        metrics.transitions(before, after, chance=chance)
+
+
+def test_savings_are_the_head_start_as_a_share_of_what_a_fresh_learner_lacks():
+    assert metrics.savings(0.6, 0.2, ceiling=1.0) == pytest.approx(0.5)
+    assert metrics.savings(0.2, 0.2, ceiling=0.9) == 0
+    assert metrics.savings(0.1, 0.2, ceiling=0.7) == pytest.approx(-0.2)
+    with pytest.raises(ValueError, match="nothing to save"):
+        metrics.savings(0.9, 0.8, ceiling=0.8)
+    with pytest.raises(ValueError, match="three scores"):
+        metrics.savings(NAN, 0.1)
+
+
+def test_a_parabola_in_the_logarithm_is_explained_whole_and_noise_hardly():
+    x = np.geomspace(0.01, 10, 40)
+    assert metrics.explained_share(x, 3 + 2 * np.log(x) - np.log(x) ** 2) == pytest.approx(1)
+    assert metrics.explained_share(1000 * x, 3 + 2 * np.log(x) - np.log(x) ** 2) == pytest.approx(1)  # in any unit
+    noise = np.random.default_rng(0).normal(size=40)
+    assert metrics.explained_share(x, noise) < 0.2
+    y = np.array([1.0, 4.0, 2.0, 3.0, 9.0])
+    design = np.stack([np.ones(5), np.log(x[:5]), np.log(x[:5]) ** 2], axis=1)
+    rest = y - design @ np.linalg.solve(design.T @ design, design.T @ y)  # the normal equations
+    total = (y - y.mean()) @ (y - y.mean())
+    assert metrics.explained_share(x[:5], y) == pytest.approx(1 - rest @ rest / total, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        ([1, 2, 3], [1, 2, 3], "four points"),
+        ([1, 2, 3, 4], [1, 2, 3], "four points"),
+        ([1, 2, 0, 4], [1, 2, 3, 4], "positive"),
+        ([1, 2, 3, 4], [1, 1, 1, 1], "nothing to explain"),
+    ],
+)
+def test_explained_share_refuses_what_it_cannot_use(x, y, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.explained_share(x, y)
+
+
 # Worst case ----------------------------------------------------------------------------------------------------------
 
 
@@ -220,3 +294,18 @@ def test_a_worst_case_of_nothing_is_refused(curves):
         metrics.worst_case_accuracy(curves, 0.5)
     with pytest.raises(ValueError, match="NaN"):
         metrics.worst_case_accuracy([[0.5]], float("nan"))
+
+
+@pytest.mark.parametrize("wrong", ["False", "no", [1, 0], 0, None])
+def test_a_direction_must_be_true_or_false(wrong):
+    with pytest.raises(ValueError, match="higher_is_better must be True or False"):
+        metrics.backward_transfer([[1.0, 2.0], [3.0, 4.0]], higher_is_better=wrong)
+
+
+@pytest.mark.parametrize("infinite", [float("inf"), float("-inf")])
+def test_infinite_scores_are_refused(infinite):
+    matrix = [[1.0, infinite], [3.0, 4.0]]
+    with pytest.raises(ValueError, match=r"R\[0, 1\] is -?inf"):
+        metrics.forgetting(matrix)
+    with pytest.raises(ValueError, match="single_task has an infinite score"):
+        metrics.forward_transfer([[1.0, 2.0], [3.0, 4.0]], [1.0, infinite])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from cfhelpers import environment
 from cfhelpers.course import installation
+from cfhelpers.course.homework import command as homework
 
 if TYPE_CHECKING:
     from cfhelpers.course.notebooks.execution import Outcome
@@ -22,6 +23,9 @@ _EXTRAS = {
     "pretrain": ("lab",),
     "build": ("lab", "teacher"),
     "test": ("lab", "test"),
+    "homework": ("lab", "teacher"),
+    "site": ("site",),
+    "test-browser": ("lab", "test", "browser"),
     "bench": ("lab", "test", "benchmark"),
 }
 
@@ -29,7 +33,7 @@ _EXTRAS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command in the project's environment and return its exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    options = _parser().parse_args(arguments)
+    options = _parsed(arguments)
     profile = getattr(options, "profile", None)
     try:
         root = installation.repository()
@@ -48,6 +52,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
+def _parsed(arguments: list[str]) -> argparse.Namespace:
+    """Parse a command line; what ``lab`` does not know is JupyterLab's."""
+    parser = _parser()
+    options, others = parser.parse_known_args(arguments)
+    if others and options.command != "lab":
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
+    options.others = [each for each in others if each != "--"]
+    return options
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m cfhelpers",
@@ -56,15 +70,22 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
 
     def add(name: str, run: Callable[[argparse.Namespace, Path], int], text: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        description = text[0].upper() + text[1:] + "."
+        command = commands.add_parser(name, help=text, description=description, allow_abbrev=False)
         command.set_defaults(run=run)
         return command
 
     profile = {"choices": environment.PROFILES, "help": "models and data: see the README's table of profiles"}
-    course = add("course", _course, "install, execute every notebook and print a table")
+    course = add("course", _course, "install, execute the notebooks and print a table")
+    course.add_argument("chapters", nargs="*", help="their numbers, such as 03; all, if none is given")
     course.add_argument("--profile", default="tiny", **profile)
     add("test", _test, "run every check and every test")
-    lab = add("lab", _lab, "open JupyterLab on the notebooks")
+    add(
+        "test-browser",
+        _test_browser,
+        "run every notebook and move every widget in Chromium, which is installed if need be",
+    )
+    lab = add("lab", _lab, "open JupyterLab on the notebooks; other options, such as --allow-root, are handed on to it")
     lab.add_argument("--profile", **profile)
     build = add("build", _build, "build the notebooks from notebooks/source and execute them in the profile tiny")
     build.add_argument("names", nargs="*", help="beginnings of names, such as 03; all, if none is given")
@@ -73,16 +94,21 @@ def _parser() -> argparse.ArgumentParser:
     results.add_argument("--profile", default="tiny", **profile)
     pretrain = add("pretrain", _pretrain, "train the bundled tiny models again")
     pretrain.add_argument("which", nargs="?", choices=("causal", "encoder"), help="one of the two; both, if not given")
+    add("site", _site, "build the notebooks and the reference as a static site that needs no network: build/site")
+    homework.add_arguments(add("homework", homework.run, homework.DESCRIPTION))
     bench = add("bench", _bench, "measure the Fisher diagonal and the penalty against their peers")
     bench.add_argument("--threads", type=int, default=1, help="CPU threads; the committed results have 1")
     return parser
 
 
 def _course(options: argparse.Namespace, root: Path) -> int:
-    paths = sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-    if not paths:
-        print("There is no notebook in notebooks/ yet.", file=sys.stderr)
+    found = sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    unknown = [each for each in options.chapters if not any(path.name.startswith(each) for path in found)]
+    if not found or unknown:
+        there = f"none of {' or '.join(unknown)}; there are {', '.join(path.stem for path in found)}"
+        print(f"There is {there if found else 'no notebook'} in notebooks/.", file=sys.stderr)
         return 1
+    paths = [path for path in found if not options.chapters or path.name.startswith(tuple(options.chapters))]
     print(
         f"Running {len(paths)} notebook{'s' if len(paths) > 1 else ''} in the profile {options.profile!r}.", flush=True
     )
@@ -129,9 +155,33 @@ def _test(_: argparse.Namespace, root: Path) -> int:
     return 0
 
 
+def _test_browser(_: argparse.Namespace, root: Path) -> int:
+    from cfhelpers.course import chromium
+
+    if problem := chromium.ensure():
+        print(f"Error: {problem}", file=sys.stderr)
+        return 1
+    command = [sys.executable, "-m", "pytest", "tests/course/test_browser.py", "--durations=0"]
+    return subprocess.run(command, cwd=root, env={**os.environ, "HF_HUB_OFFLINE": "1"}, check=False).returncode
+
+
+def _site(_: argparse.Namespace, root: Path) -> int:
+    from cfhelpers.course.site import building
+
+    return building.build(root)
+
+
 def _lab(options: argparse.Namespace, root: Path) -> int:
     variables = {**os.environ, **({"CF_PROFILE": options.profile} if options.profile else {})}
-    command = [sys.executable, "-m", "jupyterlab", "--notebook-dir", str(root), str(root / "notebooks")]
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--notebook-dir",
+        str(root),
+        *options.others,
+        str(root / "notebooks"),
+    ]
     return subprocess.run(command, cwd=root, env=variables, check=False).returncode
 
 

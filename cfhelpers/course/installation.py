@@ -14,8 +14,15 @@ from collections.abc import Collection
 from importlib import metadata
 from pathlib import Path
 
+from cfhelpers import environment
+
 # One package of each extra, by which an environment that somebody else made is seen to have it.
 _WITNESSES = {"": "transformers", "lab": "jupyterlab", "teacher": "nbgrader", "test": "pytest", "benchmark": "opacus"}
+_WITNESSES |= {"browser": "playwright", "site": "myst_nb"}
+
+
+# PyTorch's own index of builds for the CPU: a tenth of the CUDA build's size, which is what PyPI has for Linux.
+CPU_BUILDS = "https://download.pytorch.org/whl/cpu"
 
 
 class InstallationError(Exception):
@@ -61,6 +68,7 @@ def ready_python(root: Path, extras: Collection[str], laptop_models: bool = Fals
     # After a change of the pins everything installed before is brought up to date, not only what is asked for now.
     wanted |= set(stamp["installed"])
     print("Installing into .venv. The first time this takes some minutes: torch alone is large.", flush=True)
+    _install_torch_for_the_cpu(python, root)
     pip_extras = ",".join(sorted(wanted - {"laptop models"}))
     _pip(python, root, ["--constraint", ".ci/constraints.txt", "--editable", f".[{pip_extras}]"])
     if "laptop models" in wanted:
@@ -110,14 +118,41 @@ def _make_environment(root: Path) -> None:
         )
 
 
-def _pip(python: Path, root: Path, arguments: list[str]) -> None:
-    command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", *arguments]
+def _install_torch_for_the_cpu(python: Path, root: Path) -> None:
+    """Take torch's CPU build on Linux without an NVIDIA card, where that index answers; otherwise leave it to PyPI."""
+    pin = next((line for line in _lines(root / ".ci" / "constraints.txt") if line.startswith("torch==")), None)
+    wanted = sys.platform == "linux" and not _has_nvidia_card() and not _has_torch(root)
+    if not (pin and wanted and environment.answers(CPU_BUILDS + "/torch/")):
+        return
+    print("No NVIDIA card was found: taking torch's build for the CPU.", flush=True)
+    command = _pip_command(python, ["--no-deps", "--retries", "1", "--index-url", CPU_BUILDS, pin])
     if subprocess.run(command, cwd=root, check=False).returncode != 0:
+        print("That did not work: taking torch from PyPI, whose build brings CUDA and is much larger.", flush=True)
+
+
+def _has_nvidia_card() -> bool:
+    return Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidia0").exists() or Path("/dev/dxg").exists()
+
+
+def _has_torch(root: Path) -> bool:
+    return any((root / ".venv" / "lib").glob("python3*/site-packages/torch-*.dist-info"))
+
+
+def _lines(path: Path) -> list[str]:
+    return [line.strip() for line in path.read_text().splitlines()]
+
+
+def _pip_command(python: Path, arguments: list[str]) -> list[str]:
+    return [str(python), "-m", "pip", "install", "--disable-pip-version-check", *arguments]
+
+
+def _pip(python: Path, root: Path, arguments: list[str]) -> None:
+    if subprocess.run(_pip_command(python, arguments), cwd=root, check=False).returncode != 0:
         free = shutil.disk_usage(root).free / 2**30
         raise InstallationError(
             "pip could not install the project; its own message is above. Usual causes: no network, or too little "
-            f"room ({free:.0f} GB are free here; 3 GB are needed, 10 GB where torch comes with CUDA). "
-            "The same command goes on where it stopped."
+            f"room ({free:.0f} GB are free here; 3 GB are needed, 7 GB where torch comes with CUDA, and for a while "
+            "half as much again for what pip downloads). The same command goes on where it stopped."
         )
 
 

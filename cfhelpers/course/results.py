@@ -74,6 +74,8 @@ def make_method(method: Mapping[str, Any]) -> Method:
         ValueError: There is no method of this name.
     """
     settings = {name: value for name, value in method.items() if name != "name"}
+    if "methods" in settings:  # several, combined
+        settings["methods"] = [make_method(each) for each in settings["methods"]]
     for kind in (getattr(methods, name) for name in methods.__all__):
         if kind.name == method["name"]:
             return kind(**settings)
@@ -150,9 +152,9 @@ def _slug(chapter: str) -> str:
 
 def _run_experiment(run: Runtime, experiment: Experiment, unfinished: Path) -> list[Record]:
     plan = PLANS[run.profile, task_kind(experiment.tasks[0])]
-    plan = replace(plan, steps=experiment.steps or plan.steps)
     plan = replace(plan, **experiment.changes)
-    selection, reported = experiment.seeds or (SELECTION_SEEDS[run.profile], REPORTED_SEEDS[run.profile])
+    selection = experiment.selection_seeds or SELECTION_SEEDS[run.profile]
+    reported = experiment.reported_seeds or REPORTED_SEEDS[run.profile]
     rates = _try_rates(run, experiment, plan, unfinished)
     sweeps = experiment.sweeps.get(run.profile, {})
     trials = [Point("selection", method, selection, plan, name) for name, sweep in sweeps.items() for method in sweep]

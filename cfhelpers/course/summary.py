@@ -1,27 +1,52 @@
-"""The README's tables of results, written from the stored records."""
+"""What the stored records say, for people: the README's short table, and long tables and a picture beside the records.
+
+``python -m cfhelpers results NN`` writes all three anew.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cfhelpers import plots
 from cfhelpers.course.experiments import EXPERIMENTS
 from cfhelpers.course.results import stored
 from cfhelpers.metrics import mean_and_interval
+from cfhelpers.tables.cells import cell, megabytes
 from cfhelpers.training.records import Record
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+DETAILS, PICTURE = Path("notebooks/results/README.md"), Path("notebooks/results/overview.png")
+
+# The README's rows: what a reader calls the method, and the sweep, or the plain method, of chapter 3 that it is.
+HEADLINE = {
+    "naive fine-tuning": "naive",
+    "EWC": "ewc",
+    "L2 to the old weights": "l2sp",
+    "replay of 16 dialogues": "replay",
+    "joint training on all data": "joint",
+}
 
 
 def update_readme(path: Path) -> None:
-    """Write the tables of results between the README's two markers.
+    """Write the README's short table between its two markers; below its folder, the long tables and the picture.
+
+    Args:
+        path: Of the README; the others lie at ``DETAILS`` and ``PICTURE``, seen from its folder.
 
     Raises:
         ValueError: The markers are not there.
     """
-    write_between(path, (BEGIN, END), results_tables())
+    write_between(path, (BEGIN, END), headline_table())
+    write_between(path.parent / DETAILS, (BEGIN, END), results_tables())
+    # No date and no version in the file: it changes when the records do.
+    picture().savefig(path.parent / PICTURE, dpi=90, metadata={"Software": None})
 
 
 def write_between(path: Path, markers: tuple[str, str], tables: str) -> None:
@@ -36,6 +61,65 @@ def write_between(path: Path, markers: tuple[str, str], tables: str) -> None:
     if not (begin and end):
         raise ValueError(f"{path} has no lines {markers[0]} and {markers[1]} to write the tables between.")
     path.write_text(f"{before}{begin}\n\n{tables}\n{end}{after}", encoding="utf-8")
+
+
+def headline_table() -> str:
+    """Return the README's table: what each method of chapter 3 keeps, learns and costs, in ``tiny`` and ``laptop``."""
+    found = {profile: _headline_records(profile) for profile in ("tiny", "laptop")}
+    first = found["tiny"]["naive"]
+    seeds = " and ".join(f"{len(records['naive'].seeds)} in `{profile}`" for profile, records in found.items())
+    columns = [f"{what}, `{profile}`" for profile in found for what in ("kept", "learned")]
+    lines = [
+        f"Recall of {first.tasks[0]} (kept) and {first.tasks[1]} (learned) at the end, % of test questions, "
+        f"mean ± 95 % interval over seeds ({seeds}); costs as `tiny` / `laptop`:",
+        "",
+        f"| method | {' | '.join(columns)} | stored, MB | training, × naive |",
+        "|---" * (len(columns) + 3) + "|",
+    ]
+    for name, key in HEADLINE.items():
+        records = [(found[profile].get(key), found[profile]["naive"]) for profile in found]
+        scores = [text for record, _ in records for text in _kept_and_learned(record)]
+        stored = " / ".join(_stored(record) for record, _ in records)
+        times = [f"{np.mean(r.seconds) / np.mean(naive.seconds):.1f}" if r else "–" for r, naive in records]
+        lines.append(f"| {name} | {' | '.join(scores)} | {stored} | {' / '.join(times)} |")
+    return "\n".join([*lines, ""])
+
+
+def picture() -> Figure:
+    """Draw the README's picture: forgetting along naive training, and what each method keeps and learns."""
+    from matplotlib.figure import Figure
+
+    records = _headline_records("tiny")
+    figure = Figure(figsize=(10.4, 3.9), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    plots.learning_curves(records["naive"], ax=left)
+    left.set_title("a chat model learns who it is, then where it works", pad=22, fontsize=10)
+    shown = [records[key] for key in HEADLINE.values() if key in records]
+    plots.retention_against_learning(shown, ax=right)
+    right.set_title("what each method keeps and learns: the upper right corner is best", fontsize=10)
+    return figure
+
+
+def _headline_records(profile: str) -> dict[str, Record]:
+    """Return chapter 3's reported records by sweep or plain method."""
+    records = [record for record in stored("03", profile) or [] if record.extra["stage"] == "report"]
+    return {record.extra["sweep"] or record.method["name"]: record for record in records if _is_shown(record)}
+
+
+def _is_shown(record: Record) -> bool:
+    return bool(record.extra["chosen"]) or record.method["name"] in ("naive", "joint")
+
+
+def _kept_and_learned(record: Record | None) -> list[str]:
+    if record is None:
+        return ["–", "–"]
+    return [cell(mean_and_interval(record.scores(task)), record.metrics[0]) for task in record.tasks]
+
+
+def _stored(record: Record | None) -> str:
+    if record is None:
+        return "–"
+    return "all data" if record.method["name"] == "joint" else megabytes(record.stored_bytes)
 
 
 def results_tables() -> str:

@@ -18,7 +18,8 @@ def own_texts(
 ) -> list[Batch]:
     """Let a causal language model write texts, each token drawn from all that it predicts.
 
-    A text begins after an end-of-sequence token and ends with one, or where ``length`` is reached. Nothing is left out
+    A text begins after an end-of-sequence token and ends with the first of those that the configuration or the
+    generation configuration names, or where ``length`` is reached. Nothing is left out
     of the draw (no top-k, temperature 1), so the texts are a sample of what the model believes, and the empirical
     Fisher of these texts estimates the Fisher information of the model's own distribution.
 
@@ -34,21 +35,23 @@ def own_texts(
         Batches with ``input_ids``, ``attention_mask`` and ``labels`` [B, T] that are −100 after a text's end.
 
     Raises:
-        ValueError: ``count`` is below 1, ``length`` leaves nothing to write, or the model does not say how a text ends.
+        ValueError: ``count`` is below 1, ``length`` leaves nothing to write or is more than the model has positions, or
+            the model does not say how a text ends.
     """
     if count < 1 or length < 1 + len(start or [0]):
         raise ValueError(
             f"own_texts needs at least one text of at least one token beyond its beginning, got {count} of {length}."
         )
-    end = getattr(model.config, "eos_token_id", None)
-    if not isinstance(end, int):
-        raise ValueError(f"model.config.eos_token_id must be one token with which a text ends, got {end!r}.")
+    ends = _ends(model)
+    limit = getattr(model.config, "max_position_embeddings", None)
+    if isinstance(limit, int) and length > limit:
+        raise ValueError(f"texts of {length} tokens are longer than the model's {limit} positions: set length={limit}.")
     device = next(model.parameters()).device
     batches = []
     with evaluating(model), torch.random.fork_rng():
         torch.manual_seed(seed)
         for done in range(0, count, BATCH_SIZE):
-            first = torch.tensor([list(start or [end])] * min(BATCH_SIZE, count - done), device=device)
+            first = torch.tensor([list(start or ends[:1])] * min(BATCH_SIZE, count - done), device=device)
             ids = model.generate(  # pyright: ignore[reportCallIssue]  # a method, typed Tensor | Module by nn.Module
                 input_ids=first,
                 attention_mask=torch.ones_like(first),
@@ -57,15 +60,29 @@ def own_texts(
                 temperature=1.0,
                 top_k=0,
                 top_p=1.0,
-                eos_token_id=end,
-                pad_token_id=end,
+                eos_token_id=ends,
+                pad_token_id=ends[0],
             )
-            batches.append(_until_the_end(ids, end))
+            batches.append(_until_the_end(ids, ends))
     return batches
 
 
-def _until_the_end(ids: Tensor, end: int) -> Batch:
+def _ends(model: nn.Module) -> list[int]:
+    """The tokens with which a text may end; the one that the configuration names first begins a text too."""
+    found: list[int] = []
+    for settings in (model.config, getattr(model, "generation_config", None)):
+        named = getattr(settings, "eos_token_id", None)
+        found += [named] if isinstance(named, int) else list(named or ())
+    if not found:
+        raise ValueError(
+            "neither model.config.eos_token_id nor model.generation_config.eos_token_id names a token that ends a "
+            "text: set one."
+        )
+    return list(dict.fromkeys(found))
+
+
+def _until_the_end(ids: Tensor, ends: list[int]) -> Batch:
     """Mask what stands after the first end-of-sequence token that was written; the one at the start is a prompt."""
-    written = (ids[:, 1:] == end).long()
+    written = torch.isin(ids[:, 1:], torch.tensor(ends, device=ids.device)).long()
     real = torch.cat([torch.ones_like(ids[:, :1]), ((written.cumsum(dim=1) - written) == 0).long()], dim=1)
     return {"input_ids": ids, "attention_mask": real, "labels": torch.where(real == 1, ids, IGNORED)}

@@ -13,7 +13,7 @@ from cfhelpers.fisher.hooks import Hooks
 from cfhelpers.fisher.loop import Loop
 from cfhelpers.fisher.objective import Objective
 from cfhelpers.fisher.padding import without_padding
-from cfhelpers.fisher.selfcheck import verdict, verdict_on
+from cfhelpers.fisher.selfcheck import leave_to_the_loop, verdict, verdict_on
 
 
 class Engine:
@@ -52,7 +52,7 @@ class Engine:
         """Add a batch's squared (or absolute) gradients.
 
         Raises:
-            ValueError: A layer that saw one row per example in the first batch does not in this one.
+            ValueError: A weight that only its own layer used in the first batch is used elsewhere too in this one.
         """
         whole = self.objective.variant == "batched"
         for part in [batch] if whole else without_padding(self.forward, batch):
@@ -66,17 +66,27 @@ class Engine:
         if self._leftover is None:
             self._leftover = self._check(batch)
         self.hooks.add(batch, self.objective)
-        if self.hooks.refused:
-            name, reason = next(iter(self.hooks.refused.items()))
+        lost = {name: reason for name, reason in self.hooks.refused.items() if name not in self.hooks.mixed}
+        if lost:
+            name, reason = next(iter(lost.items()))
             raise ValueError(
-                f"{len(self.hooks.refused)} parameters cannot be estimated in this batch, {name!r} for one: {reason}. "
-                "Batches that mix tasks with different heads must be split by task, or use batches of one example."
+                f"{len(lost)} parameters cannot be estimated in this batch, {name!r} for one: {reason}. "
+                "Use batches of one example."
             )
+        if self.hooks.mixed:
+            self._leave_to_the_loop(set(self.hooks.mixed))
         if self.hooks.late:
             self._take_in(self.hooks.late, batch)
         if self._leftover.parameters:
             self._enable(self._leftover)
             self._leftover.add(batch, self.objective)
+
+    def _leave_to_the_loop(self, names: set[str]) -> None:
+        """Take this and all later batches one example at a time for parameters whose rows are not examples."""
+        assert self._leftover is not None
+        leave_to_the_loop(self.forward, self.loop, {name: self.hooks.refused[name] for name in names})
+        self.hooks.drop(names)
+        self._leftover.parameters |= {name: self.loop.parameters[name] for name in names}
 
     def _take_in(self, names: set[str], batch: Batch) -> None:
         """Add a batch for parameters that it is the first to reach, and decide which way they go from now on."""

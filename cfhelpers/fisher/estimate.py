@@ -9,12 +9,14 @@ from typing import Any
 from torch import nn
 
 from cfhelpers.fisher import data
+from cfhelpers.fisher.adapters import refuse_idle_adapters
 from cfhelpers.fisher.engine import Engine
 from cfhelpers.fisher.forward import Forward
 from cfhelpers.fisher.guard import estimating
 from cfhelpers.fisher.importance import Importance
 from cfhelpers.fisher.likelihood import UNITS, VARIANTS, Likelihood, Unit, Variant, n_targets
 from cfhelpers.fisher.loop import zeros_for
+from cfhelpers.fisher.matching import shown
 from cfhelpers.fisher.naming import trainable_parameters, unwrap_model
 from cfhelpers.fisher.objective import Objective
 from cfhelpers.fisher.processes import Found, Processes
@@ -53,8 +55,11 @@ def fisher_diagonal(
             without dropout; its mode, gradients, flags and the random state are restored whatever happens.
         batches: A data set of examples (``datasets.Dataset``, or any indexable of mappings with 1-D ``input_ids``),
             which is batched by length; or an iterable of Hugging Face batches with ``labels`` of shape ``[B, T]`` or
-            ``[B]`` and -100 where ignored, taken as they come. Labels are shifted as the model shifts them. Other
-            columns are passed on if ``forward`` names them.
+            ``[B]`` and -100 where ignored, taken as they come; or an iterable of single examples, put together as
+            they come. Labels are shifted as the model shifts them. Other columns are passed on if ``forward`` names
+            them. Padding on the left is moved to the right, packed rows are taken apart where their ``position_ids``
+            start again, and a model that reads padding gets examples of one length together (of given batches a
+            warning says that it does).
         variant: Where the labels y come from. ``"empirical"``: the data. ``"sample"``: drawn from the model, seeded
             (each token given the data's tokens before it), which estimates the Fisher without bias. ``"exact"``: every
             class weighted by its probability, for classifiers. ``"batched"``: the square of each batch's mean gradient,
@@ -74,9 +79,11 @@ def fisher_diagonal(
         One float32 tensor per trainable parameter, in squared nats per squared parameter unit.
 
     Raises:
-        ValueError: ``batches`` is empty, has no labels or only -100, or gives a loss that is not finite; nothing is
-            trainable, or parameters are sharded over processes; ``"exact"`` is asked of a language model; an unknown
-            variant or unit; processes were given different models, data or settings.
+        ValueError: ``batches`` is empty, has no labels or only -100, packs several sequences into a row without saying
+            where they begin, or gives a loss that is not finite; nothing is trainable, or what is trainable plays no
+            part in the outputs (an adapter that is not active), or parameters are sharded over processes;
+            ``"exact"`` is asked of a language model; an unknown variant or unit; processes were given different models,
+            data or settings.
     """
     _check_choices(variant, unit, draws)
     return mean_over_examples(
@@ -141,6 +148,7 @@ def mean_over_examples(
                 collate=collate,
                 batch_size=batch_size,
                 pad_token_id=pad if isinstance(pad, int) else 0,
+                encoder_decoder=bool(getattr(getattr(inner, "config", None), "is_encoder_decoder", False)),
                 processes=processes,
             )
             if progress and processes.rank == 0:
@@ -153,13 +161,20 @@ def mean_over_examples(
             f"none of the {found.seen} examples has a target: every label is -100. Did the collator mask the answers "
             "together with the questions, or the end-of-sequence token together with the padding?"
         )
+    unreached = [name for name in found.sums if name not in found.reached]
+    refuse_idle_adapters(unwrap_model(model), unreached)
+    if not found.reached:
+        raise ValueError(
+            f"nothing that the model says depends on any of its {len(unreached)} trainable parameters, "
+            f"{shown(unreached)}: a penalty on them would protect nothing."
+        )
     return Importance(
         {name: total.div_(found.examples) for name, total in found.sums.items()},
         n_examples=found.examples,
         variant=variant,
         unit=unit,
         n_targets=found.targets,
-        unused=tuple(name for name in found.sums if name not in found.reached),
+        unused=tuple(unreached),
     )
 
 

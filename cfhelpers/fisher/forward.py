@@ -22,10 +22,12 @@ class Forward:
 
     Attributes:
         structure: What two models share if they can be treated alike.
+        warned_of_padding: Whether the caller was told that the model reads padding.
     """
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
+        self.warned_of_padding = False
         self.base: nn.Module = model.get_base_model() if hasattr(model, "get_base_model") else model  # type: ignore[operator]
         self.accepted = _accepted_names(model)
         config = getattr(self.base, "config", None)
@@ -53,8 +55,14 @@ class Forward:
         logits = _logits_of(self.model(**self.arguments(batch)))
         if not isinstance(logits, Tensor) or logits.dim() not in (2, 3) or logits.shape[0] != len(batch):
             shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            patched = (
+                " Its forward was replaced on the object: `del model.forward` brings the class's own back."
+                if "forward" in vars(self.model) or "forward" in vars(self.base)
+                else ""
+            )
             raise ValueError(
                 f"the model must return logits of shape [B, T, V] or [B, C] with B = {len(batch)}, got {shape}."
+                f"{patched}"
             )
         return logits
 
@@ -62,9 +70,10 @@ class Forward:
     def shifts_labels(self, batch: Batch) -> bool:
         """Whether position t of the logits predicts label t + 1, as in a causal language model.
 
-        Decided by the model's own loss on two rows of ``batch``, once per class of model: it is compared with both
-        conventions. A model that computes no loss is taken to be causal when its logits are ``[B, T, V]``, unless it
-        has an encoder and a decoder.
+        Decided by the model's own loss on two rows of ``batch``, once per class of model: how it changes when labels
+        are changed is compared with both conventions. What else the loss holds (a mixture of experts' balancing) does
+        not depend on labels and plays no part. A model that computes no loss is taken to be causal when its logits are
+        ``[B, T, V]``, unless it has an encoder and a decoder.
 
         Raises:
             ValueError: A label is no class of the model, or the model's own loss is the cross-entropy of its labels
@@ -81,22 +90,26 @@ class Forward:
 
     def _compare_with_loss(self, batch: Batch) -> bool | None:
         """The convention, None if the model's loss does not tell."""
-        classes = self(batch).shape[-1]
+        logits, arguments = self(batch), self.arguments(batch)
+        classes = logits.shape[-1]
         if int(batch.labels.max()) >= classes:
             raise ValueError(f"label {int(batch.labels.max())} is no class of this model, which has {classes}.")
         if "labels" not in self.accepted:
             return None
-        output = self.model(**self.arguments(batch), labels=batch.labels)
-        loss = output.get("loss") if hasattr(output, "get") else getattr(output, "loss", None)
-        if loss is None or not torch.isfinite(loss):
+        answers = _label_sets(logits, batch)
+        losses = [_loss_of(self.model(**arguments, labels=labels)) for labels in answers]
+        if any(loss is None or not torch.isfinite(loss) for loss in losses):
             return None
-        logits = _logits_of(output)
-        errors = {shift: _distance(loss, logits, batch.labels, shift) for shift in (True, False)}
+        found = torch.stack([loss.detach() for loss in losses if loss is not None])
+        errors = {shift: _mismatch(found, logits, answers, shift) for shift in (True, False)}
+        if errors[True] == errors[False]:
+            return None
         nearest = min(errors, key=lambda shift: errors[shift])
         if errors[nearest] > 0.02:
             raise ValueError(
-                f"the loss of {type(self.base).__name__} is not the cross-entropy of its labels, so it is not clear "
-                "which log-likelihood to differentiate; return plain cross-entropy, or no loss at all."
+                f"the loss of {type(self.base).__name__} does not change with its labels as their cross-entropy does, "
+                "so it is not clear which log-likelihood to differentiate; return plain cross-entropy, or no loss at "
+                "all."
             )
         return nearest
 
@@ -125,17 +138,21 @@ def align(logits: Tensor, labels: Tensor, shift: bool) -> tuple[Tensor, Tensor]:
 def _accepted_names(model: nn.Module) -> set[str]:
     """The names that a model's ``forward`` takes, itself or by handing ``**kwargs`` to the model inside it.
 
-    Hugging Face models take any ``**kwargs`` and mostly ignore them, so an open signature alone accepts nothing.
+    Hugging Face models take any ``**kwargs`` and mostly ignore them, so an open signature alone accepts nothing. A
+    ``forward`` that was put on the object may hand them to the one of its class.
     """
-    parameters = inspect.signature(model.forward).parameters.values()
-    variable = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
-    names = {parameter.name for parameter in parameters if parameter.kind not in variable}
-    if any(parameter.kind == inspect.Parameter.VAR_KEYWORD for parameter in parameters):
-        for child in model.children():
-            inner = _accepted_names(child)
-            if "input_ids" in inner or "inputs_embeds" in inner:
-                names |= inner
-    return names
+    names: set[str] = set()
+    is_open = False
+    for forward in {model.forward, *([type(model).forward] if "forward" in vars(model) else [])}:
+        parameters = inspect.signature(forward).parameters.values()
+        variable = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+        names |= {parameter.name for parameter in parameters if parameter.kind not in variable}
+        is_open |= any(parameter.kind == inspect.Parameter.VAR_KEYWORD for parameter in parameters)
+    for child in model.children() if is_open else ():
+        inner = _accepted_names(child)
+        if "input_ids" in inner or "inputs_embeds" in inner:
+            names |= inner
+    return names - {"self"}
 
 
 def _structure_of(model: nn.Module) -> Hashable:
@@ -166,9 +183,50 @@ def _logits_of(output: Any) -> Any:
     return output[0] if isinstance(output, tuple) else None
 
 
-def _distance(loss: Tensor, logits: Tensor, labels: Tensor, shift: bool) -> float:
-    """Relative distance of ``loss`` from the mean (or the sum) of the cross-entropy under one convention."""
+def _loss_of(output: Any) -> Tensor | None:
+    return output.get("loss") if hasattr(output, "get") else getattr(output, "loss", None)
+
+
+def _label_sets(logits: Tensor, batch: Batch) -> list[Tensor]:
+    """Labels ``[B, T]`` among which the loss is to change: the data's, and others that the logits make likely or not.
+
+    The first position's label is asked about by itself, because a causal model never predicts it.
+    """
+    labels = batch.labels
+    here = labels != IGNORED
+    likely, unlikely = (_fitted(chosen(-1), labels) for chosen in (logits.argmax, logits.argmin))
+    first, best = labels.clone(), labels.clone()
+    worst = torch.where(here, unlikely, labels)
+    best[here] = likely[here]
+    first[:, 0] = torch.where(labels[:, 0] == unlikely[:, 0], likely[:, 0], unlikely[:, 0])
+    same_places = labels.clone()
+    same_places[:, 0] = likely[:, 0]  # as many targets as in `first`
+    return [labels, best, worst, same_places, first]
+
+
+def _fitted(classes: Tensor, labels: Tensor) -> Tensor:
+    """Classes at the labels' positions, without those that a soft prompt puts before them."""
+    return classes[:, classes.shape[1] - labels.shape[1] :]
+
+
+def _mismatch(losses: Tensor, logits: Tensor, answers: list[Tensor], shift: bool) -> float:
+    """How far changes of the loss are from those of a mean (or summed) cross-entropy under one convention, relative."""
+    terms = [_cross_entropy(logits, labels, shift) for labels in answers]
+    pairs = ((0, 1), (0, 2), (3, 4))
+    rounding = 4 * torch.finfo(losses.dtype).eps * float(losses.abs().max())
+    losses = losses.float()
+    found = torch.stack([losses[one] - losses[other] for one, other in pairs])
+    errors = []
+    for divided in (True, False):
+        each = torch.stack([total / count if divided else total for total, count in terms])
+        wanted = torch.stack([each[one] - each[other] for one, other in pairs])
+        scale = float(torch.maximum(wanted.abs().max(), found.abs().max()).clamp(min=1e-12))
+        errors.append(max(float((found - wanted).abs().max()) - rounding, 0.0) / scale)
+    return min(errors)
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor, shift: bool) -> tuple[Tensor, Tensor]:
+    """The sum of the cross-entropy under one convention, and the number of targets."""
     logits, labels = align(logits, labels, shift)
     flat = F.cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), ignore_index=IGNORED, reduction="sum")
-    count = (labels != IGNORED).sum().clamp(min=1)
-    return min(float((loss - ours).abs() / ours.abs().clamp(min=1e-12)) for ours in (flat / count, flat))
+    return flat, (labels != IGNORED).sum().clamp(min=1)

@@ -21,6 +21,7 @@ from cfhelpers.fisher.contributions import NotPerExampleError, Outer, per_exampl
 from cfhelpers.fisher.data import Batch
 from cfhelpers.fisher.forward import Forward
 from cfhelpers.fisher.objective import Objective
+from cfhelpers.fisher.provenance import tokens_instead_of_examples
 from cfhelpers.fisher.rules import Rule, embedding, rule_for
 from cfhelpers.fisher.spans import ActiveSpans
 from cfhelpers.fisher.squares import ParameterSum
@@ -50,6 +51,7 @@ class Use:
     layer: Layer
     inputs: Tensor | None
     version: int
+    problem: str | None = None
 
 
 class Hooks:
@@ -63,6 +65,7 @@ class Hooks:
     Attributes:
         reached: Names of the parameters that got a gradient.
         refused: Names of parameters that turned out not to be covered, with the reason.
+        mixed: Those of them of which nothing was added either.
         unverified: Names that no example of the self-check reached; their gradients are left out.
         late: Those of them that a batch reached, for which it is still to be added.
         expand: Whether a look-up made once for the whole batch, ``[1, T]``, is repeated for each example; the model
@@ -79,6 +82,7 @@ class Hooks:
         self.states = {name: ParameterSum(sums[name]) for name in covered if name not in uncovered}
         self.reached: set[str] = set()
         self.refused: dict[str, str] = {}
+        self.mixed: set[str] = set()
         self.unverified: set[str] = set()
         self.late: set[str] = set()
         self.expand = True
@@ -113,6 +117,7 @@ class Hooks:
 
         Afterwards :attr:`refused` names the parameters for which this was not possible.
         """
+        self.refused, self.mixed = {}, set()
         for name, parameter in self.parameters.items():
             parameter.requires_grad_(name in self.states)
             parameter.grad = None
@@ -133,6 +138,7 @@ class Hooks:
                     self.late.add(name)
                 else:
                     self.refused[name] = "its weight is used outside of its own forward"
+                    self.mixed.discard(name)
 
     def _backward(self, logits: Tensor, gradient: Tensor, last: bool) -> None:
         if not logits.requires_grad:
@@ -164,6 +170,8 @@ class Hooks:
         else:
             kept, expanded = inputs, False
         use = Use(layer, kept, kept._version)
+        if kept.dim() == 2 and kept.is_floating_point() and len(kept) == len(self._batch):
+            use.problem = tokens_instead_of_examples(kept, len(self._batch))
         for name in layer.parameters.values():
             self._expect(name, use)
         watched = output
@@ -201,6 +209,8 @@ class Hooks:
         try:
             if use.inputs._version != use.version:
                 raise NotPerExampleError("its input was changed in place after the call")
+            if use.problem:
+                raise NotPerExampleError(use.problem)
             inputs = use.inputs
             if isinstance(layer.module, nn.Embedding):
                 _require_rows(inputs, len(batch))
@@ -208,7 +218,11 @@ class Hooks:
             else:
                 inputs, gradient = per_example(inputs, len(batch)), per_example(gradient, len(batch))
         except NotPerExampleError as error:
-            self.refused |= dict.fromkeys(set(layer.parameters.values()) - self.unverified, str(error))
+            names = set(layer.parameters.values()) - self.unverified
+            self.refused |= dict.fromkeys(names, str(error))
+            self.mixed |= names
+            for name in names:
+                self.states[name].spoil()
             return
         with torch.no_grad():
             found = layer.rule(layer.module, inputs.detach() if inputs.is_floating_point() else inputs, gradient)

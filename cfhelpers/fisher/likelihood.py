@@ -73,7 +73,7 @@ class Likelihood:
         for step in range(passes):
             chosen, weights = self._targets(step, passes, probabilities, places, observed, examples, indices)
             if self._signed(logits):
-                signs = self._signs(step, examples, indices).to(probabilities)
+                signs = self._signs(step, examples, indices).to(probabilities.device, probabilities.dtype)
                 weights = signs if weights is None else signs * weights
             residual = probabilities if step == passes - 1 else probabilities.clone()
             residual = _weighted_residual_(residual, places, chosen, weights).to(logits.dtype)
@@ -104,14 +104,14 @@ class Likelihood:
             return observed, torch.full_like(probabilities[places, 0], count**-0.5)
         chosen, weights = observed, None
         if self.variant == "sample":
-            uniform = self._uniform(step, examples, indices, stream=0).to(probabilities)
+            uniform = self._uniform(step, examples, indices, stream=0).to(probabilities.device, probabilities.dtype)
             chosen = _inverse_cdf(probabilities[places], uniform)
         if passes > 1:
             weights = torch.full_like(probabilities[places, 0], passes**-0.5)
         return chosen, weights
 
     def _signs(self, step: int, examples: Tensor, indices: tuple[int, ...]) -> Tensor:
-        return self._uniform(step, examples, indices, stream=1).lt(0.5).double() * 2 - 1
+        return self._uniform(step, examples, indices, stream=1).lt(0.5).float() * 2 - 1
 
     def _uniform(self, step: int, examples: Tensor, indices: tuple[int, ...], stream: int) -> Tensor:
         """One number in [0, 1) for each target, keyed by seed, example, draw and stream."""
@@ -122,7 +122,7 @@ class Likelihood:
             )
             for index, count in zip(indices, counts, strict=True)
         ]
-        return torch.from_numpy(np.concatenate(draws)).to(examples.device)
+        return torch.from_numpy(np.concatenate(draws))
 
 
 def n_targets(labels: Tensor, shift: bool) -> Tensor:

@@ -41,12 +41,29 @@ def shown(names: list[str], most: int = 5) -> str:
 
 def _cause(missing: list[str], importance: Collection[str], other: Collection[str]) -> str:
     """The likeliest reason for missing names."""
+    if _has_adapters(importance) != _has_adapters(other):
+        return (
+            "One of the two has adapters of peft in it (LoRA: its names hold base_model.model., base_layer or lora_), "
+            "the other has not: estimate the importance on the very model that is trained, after get_peft_model or "
+            "add_adapter."
+        )
     if any(canonical_name(name) in other for name in missing) or any(
         canonical_name(name) in importance for name in other if name not in importance
     ):
         return "A wrapper's prefix (module., _orig_mod.) is in the way: take names from the unwrapped model."
-    if any(name.removeprefix("base_model.model.") in other for name in missing) or any(
-        name.startswith("base_model.model.") for name in other
-    ):
-        return "One of the two models is wrapped by peft (base_model.model.): use the same wrapping for both."
+    if any(name.startswith("base_model.model.") for name in (*importance, *other)):
+        return (
+            "Both have adapters of peft in them, but other ones, or put in another way (get_peft_model or "
+            "add_adapter): use the same for both."
+        )
     return "Was the importance estimated on another model, or was a tied weight untied?"
+
+
+def _has_adapters(names: Collection[str]) -> bool:
+    return any(
+        name.startswith("base_model.model.")
+        or ".base_layer." in name
+        or ".lora_" in name
+        or ".modules_to_save." in name
+        for name in names
+    )

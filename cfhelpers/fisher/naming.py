@@ -63,9 +63,11 @@ def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     """
     trainable = {name: parameter for name, parameter in named_parameters(model).items() if parameter.requires_grad}
     if not trainable:
+        adapted = any(".lora_" in name or name.startswith("base_model.model.") for name, _ in model.named_parameters())
         raise ValueError(
             "the model has no trainable parameters: every requires_grad is False. "
             "Unfreeze the parameters whose importance you want before estimating it."
+            + (" An adapter of peft is loaded frozen unless is_trainable=True is given." if adapted else "")
         )
     return trainable
 

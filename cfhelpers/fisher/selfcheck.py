@@ -59,6 +59,14 @@ def verdict_on(part: Loop, forward: Forward, loop: Loop, batch: Batch, objective
     return found
 
 
+def leave_to_the_loop(forward: Forward, loop: Loop, reasons: dict[str, str]) -> None:
+    """Extend the verdict to parameters whose layers stopped seeing one row per example in a later batch."""
+    key = _structure(forward, loop)
+    known = _known[key]
+    _known[key] = Verdict(known.uncovered.union(reasons), known.expand, known.unreached.difference(reasons))
+    _say(reasons)
+
+
 def _compare(forward: Forward, loop: Loop, batch: Batch, objective: Objective) -> Verdict:
     """Find where hooks and loop differ, in the loop's own sums while they are still zero; they are zero again then."""
     scratch = Loop(forward, loop.parameters) if loop.reached else loop
@@ -75,10 +83,14 @@ def _compare(forward: Forward, loop: Loop, batch: Batch, objective: Objective) -
     for name in _differing({n: value for n, value in scratch.sums.items() if n not in reasons}, norms):
         reasons[name] = "the batched result differs from the loop's"
     _clear(scratch)
-    for name, reason in reasons.items():
-        logger.warning("%s is estimated one example at a time, which is slower: %s.", name, reason)
+    _say(reasons)
     unreached = set(scratch.sums) - set(reasons) - hooks.reached - scratch.reached
     return Verdict(frozenset(reasons), hooks.expand, frozenset(unreached))
+
+
+def _say(reasons: dict[str, str]) -> None:
+    for name, reason in reasons.items():
+        logger.warning("%s is estimated one example at a time, which is slower: %s.", name, reason)
 
 
 def _hooked(forward: Forward, loop: Loop, batch: Batch, objective: Objective) -> Hooks:

@@ -174,6 +174,7 @@ class ParameterSum:
     def forget(self, power: Power) -> None:
         """Start a new forward pass."""
         self.power: Power = power
+        self.spoiled = False
         self.expected_outer = self.expected_other = 0
         self.ids: list[Tensor] = []
         self.restart()
@@ -187,6 +188,8 @@ class ParameterSum:
 
     def receive(self, contribution: Contribution, spans: Spans | None) -> None:
         """Take one contribution; squares are formed as soon as nothing is missing."""
+        if self.spoiled:
+            return
         if isinstance(contribution, Outer):
             self.outers.append(contribution)
             self.received_outer += 1
@@ -196,6 +199,11 @@ class ParameterSum:
             self.others.append(contribution)
         if self.received_outer == self.expected_outer and len(self.others) == self.expected_other:
             self.finish()
+
+    def spoil(self) -> None:
+        """Add nothing of this forward pass: one of its uses cannot be told by example."""
+        self.spoiled = True
+        self.restart()
 
     def finish(self) -> None:
         """Square what has come, although some uses never got a gradient."""

@@ -29,7 +29,8 @@ class AccumulatedMethod(AnchoredMethod):
     def protect(self, model: nn.Module, batches: Iterable[Any]) -> Self:
         """Add the importance of ``batches`` to the sum and move the anchor to the model as it stands now."""
         newest = cast("Importance", self.importance(model, batches))
-        self.total = newest if self.total is None else self.total.accumulate(newest, self.decay)
+        total = newest if self.total is None else self.total.accumulate(newest, self.decay)
+        self.total = cast("Importance", self._as_kept(total))
         self.penalties = [QuadraticPenalty(self.total, model, self.strength)]
         return self
 
@@ -43,4 +44,4 @@ class AccumulatedMethod(AnchoredMethod):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over importance and anchor; the settings stay this object's."""
         super().load_state_dict(state)
-        self.total = Importance(self.penalties[0].importance, **state["kind"]) if self.penalties else None
+        self.total = Importance(self.penalties[0].stored, **state["kind"]) if self.penalties else None

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
+from cfhelpers.fisher import Importance
 from cfhelpers.fisher.naming import named_parameters
+from cfhelpers.fisher.storage import Storage
 from cfhelpers.methods.base import Method
 from cfhelpers.methods.penalty import QuadraticPenalty
 from cfhelpers.tasks.encoding import EncodedTask
@@ -25,6 +27,9 @@ class AnchoredMethod(Method):
     Raises:
         ValueError: ``strength`` is negative or not finite.
     """
+
+    storage: Storage = "float32"
+    """The precision in which importances are kept; the anchor is never rounded."""
 
     def __init__(self, strength: float) -> None:
         self.penalties: list[QuadraticPenalty] = []
@@ -43,14 +48,63 @@ class AnchoredMethod(Method):
         for penalty in self.penalties:
             penalty.strength = self._strength
 
-    def importance(self, model: nn.Module, batches: Iterable[Any]) -> Mapping[str, Tensor]:
-        """Return how much each parameter matters for the data just learned."""
+    @classmethod
+    def from_data(cls, model: nn.Module, batches: Iterable[Any] | None, *, strength: float, **settings: Any) -> Self:
+        """Protect what a model already knows about ``batches`` before it trains on something else.
+
+        Args:
+            model: Trained; its present weights become the anchor.
+            batches: What should be kept, in the form ``fisher_diagonal`` takes; None for a method that looks at no
+                data (``L2SP``, ``EWCOnGenerations``).
+            strength: λ.
+            **settings: As for the class.
+
+        Returns:
+            The method to give to ``ContinualTrainer(method=…)``.
+
+        Raises:
+            ValueError: As the importance's estimate raises it; for ``EWC`` that is ``fisher_diagonal``.
+        """
+        return cls(strength, **settings).protect(model, [] if batches is None else batches)
+
+    def require_ready(self, model: nn.Module) -> None:
+        """Refuse a trainer of one's own while nothing is protected, or a model that the penalties do not fit.
+
+        Raises:
+            ValueError: As said.
+        """
+        super().require_ready(model)
+        self.require_fit(model)
+
+    def require_fit(self, model: nn.Module) -> None:
+        """Compare every penalty with a model.
+
+        Raises:
+            ValueError: The model lacks a parameter of a penalty or has it in another shape, or none of those that are
+                protected is trained.
+        """
+        parameters = named_parameters(model)
+        for penalty in self.penalties:
+            penalty.require_fit(model)
+        if self.penalties and not any(parameters[n].requires_grad for each in self.penalties for n in each.stored):
+            raise ValueError(
+                f"{self.name} protects only parameters that are frozen, so that it changes nothing. Were the "
+                "importances estimated before adapters were put into the model (peft), or an adapter loaded without "
+                "is_trainable=True? Estimate on the model that is trained."
+            )
+
+    def importance(self, model: nn.Module, batches: Iterable[Any]) -> Importance | None:
+        """Return how much each parameter matters for the data just learned; None if all matter equally."""
         raise NotImplementedError
 
     def protect(self, model: nn.Module, batches: Iterable[Any]) -> Self:
         """Add a penalty that keeps the model, as it stands now, good at ``batches``."""
-        self.penalties.append(QuadraticPenalty(self.importance(model, batches), model, self.strength))
+        importance = self._as_kept(self.importance(model, batches))
+        self.penalties.append(QuadraticPenalty(importance, model, self.strength))
         return self
+
+    def _as_kept(self, importance: Importance | None) -> Importance | None:
+        return importance if importance is None or self.storage == "float32" else importance.stored(dtype=self.storage)
 
     def after_backward(self, model: nn.Module, scale: float) -> None:
         """Add the gradient of every penalty."""
@@ -73,13 +127,14 @@ class AnchoredMethod(Method):
         return self._value_and_pull_norm(model)[1]
 
     def _value_and_pull_norm(self, model: nn.Module) -> tuple[float, float]:
+        self.require_fit(model)
         value, squared_norm = 0.0, 0.0
         for name, parameter in named_parameters(model).items():
             gradient: Tensor | None = None
             for penalty in self.penalties:
                 if name in penalty.stored:
                     distance, pull = penalty.pull(name, parameter)
-                    value += float(torch.sum(distance.mul_(pull), dtype=torch.float64)) / 2
+                    value += float(distance.mul_(pull).sum()) / 2
                     gradient = pull if gradient is None else gradient.add_(pull)
             if gradient is not None:
                 squared_norm += float(torch.linalg.vector_norm(gradient)) ** 2
@@ -96,3 +151,14 @@ class AnchoredMethod(Method):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over importances and anchors; λ stays this object's."""
         self.penalties = [QuadraticPenalty.from_state(each, self.strength) for each in state["penalties"]]
+
+
+def one_of(value: Any, choices: Collection[Any], what: str) -> Any:
+    """Return a setting that is one of its choices.
+
+    Raises:
+        ValueError: It is none of them.
+    """
+    if value not in choices:
+        raise ValueError(f"unknown {what} {value!r}; choose one of {', '.join(map(str, choices))}.")
+    return value

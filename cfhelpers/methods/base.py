@@ -32,10 +32,56 @@ class Method:
     as every method must that does. It belongs into ``settings``."""
 
     def prepare_model(self, model: nn.Module, task: EncodedTask) -> nn.Module:
-        """Return the model that trains on ``task``; a classifier gets the task's head here."""
-        if task.task.kind == "classification" and task.name not in model.heads:  # pyright: ignore[reportOperatorIssue]  # MultiTaskClassifier.heads
+        """Return the model that trains on ``task``; a classifier gets the task's head here.
+
+        Raises:
+            ValueError: ``task`` is to be classified, by a model that has no heads.
+        """
+        if task.task.kind != "classification":
+            return model
+        if not hasattr(model, "heads"):
+            raise ValueError(
+                f"{task.name!r} is a classification task, and {type(model).__name__} has no heads for it: take a "
+                "role that is an encoder, 'roberta' or 'bert'."
+            )
+        if task.name not in model.heads:  # pyright: ignore[reportOperatorIssue]  # MultiTaskClassifier.heads
             model.add_head(task.name, len(task.task.label_names))  # pyright: ignore[reportCallIssue]  # a method
         return model
+
+    def require_ready(self, model: nn.Module) -> None:
+        """Refuse to train in a trainer of one's own (not in ``learn_sequence``), where this method would do nothing.
+
+        There only the hooks from ``extra_loss`` to ``after_step`` are called: a method that keeps something of old
+        tasks must have it by now, and one that prepares models or data has to be given a sequence. Override it where
+        that is not so.
+
+        Raises:
+            ValueError: The method keeps nothing yet, needs hooks that a trainer of one's own does not call, or does
+                not fit the model.
+        """
+        kind = type(self)
+        if kind.after_task is not Method.after_task and not self.stored_bytes():
+            how = ", or ".join(
+                text
+                for name, text in (
+                    ("from_data", f"make it with {kind.__name__}.from_data(model, old_data, …)"),
+                    ("protect", "call its protect(model, old_data)"),
+                    ("after_task", "let learn_sequence train the old task with it"),
+                )
+                if hasattr(kind, name)
+            )
+            raise ValueError(
+                f"{self.name} protects nothing yet, so that this would be plain training: {how} before training on "
+                "something new."
+            )
+        needed = [
+            name for name in ("prepare_model", "training_data") if getattr(kind, name) is not getattr(Method, name)
+        ]
+        if self.restarts_from_base or (needed and not self.stored_bytes()):
+            raise ValueError(
+                f"{self.name} needs a sequence of tasks: its {' and '.join(needed) or 'restart'} is called by "
+                "cf.learn_sequence (or cf.learn_once), not by a trainer of your own, where it would be plain training."
+            )
 
     def training_data(self, task: EncodedTask, seen: Sequence[EncodedTask]) -> Dataset:
         """Return the encoded examples to train on; ``seen`` are the earlier tasks."""

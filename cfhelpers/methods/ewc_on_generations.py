@@ -9,6 +9,7 @@ from torch import nn
 
 from cfhelpers.evaluation.generation import own_texts
 from cfhelpers.fisher import Importance, fisher_diagonal
+from cfhelpers.fisher.storage import Storage
 from cfhelpers.methods.ewc import EWC
 
 
@@ -16,19 +17,23 @@ class EWCOnGenerations(EWC):
     """:class:`EWC` whose Fisher is estimated from texts that the model writes itself before it learns the next task.
 
     No old data are looked at or kept. The model can only be asked about what it still says: what it never writes is
-    not protected. (Pseudo-rehearsal, Robins, 1995, trains on such items; here they only tell which weights matter.)
+    not protected. ``EWCOnGenerations.from_data(model, None, strength=…)`` needs no batches.
+    (Pseudo-rehearsal, Robins, 1995, trains on such items; here they only tell which weights matter.)
 
     Args:
         strength: λ; see :class:`EWC`.
         n_texts: Texts to write.
         length: Longest text in tokens.
         seed: Of the draws.
+        storage: As for :class:`EWC`.
     """
 
     name = "ewc_on_generations"
 
-    def __init__(self, strength: float, *, n_texts: int = 128, length: int = 64, seed: int = 0) -> None:
-        super().__init__(strength, seed=seed)
+    def __init__(
+        self, strength: float, *, n_texts: int = 128, length: int = 64, seed: int = 0, storage: Storage = "float32"
+    ) -> None:
+        super().__init__(strength, seed=seed, storage=storage)
         self.n_texts, self.length = n_texts, length
 
     def importance(self, model: nn.Module, batches: Iterable[Any]) -> Importance:
@@ -37,5 +42,6 @@ class EWCOnGenerations(EWC):
         return fisher_diagonal(model, texts, progress=False)
 
     def settings(self) -> dict[str, Any]:
-        """Return λ, and how many texts of which length are written."""
-        return {"strength": self.strength, "n_texts": self.n_texts, "length": self.length}
+        """Return λ, how many texts of which length are written, and how F is kept if that is not in float32."""
+        kept = {} if self.storage == "float32" else {"storage": self.storage}
+        return {"strength": self.strength, "n_texts": self.n_texts, "length": self.length, **kept}

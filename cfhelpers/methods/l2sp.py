@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from cfhelpers.fisher.naming import named_parameters
 from cfhelpers.methods.anchored import AnchoredMethod
 
 
@@ -21,10 +19,5 @@ class L2SP(AnchoredMethod):
 
     name = "l2sp"
 
-    def importance(self, model: nn.Module, batches: Iterable[Any]) -> Mapping[str, Tensor]:
-        """Return 1 for every trainable parameter; the data are not looked at."""
-        return {
-            name: torch.ones_like(parameter, dtype=torch.float32, requires_grad=False)
-            for name, parameter in named_parameters(model).items()
-            if parameter.requires_grad
-        }
+    def importance(self, model: nn.Module, batches: Iterable[Any]) -> None:
+        """Every weight matters equally, which takes no tensor to remember; the data are not looked at."""

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from cfhelpers.fisher.likelihood import Unit, Variant
+from cfhelpers.fisher.storage import Storage
 from cfhelpers.methods.accumulated import AccumulatedMethod
 from cfhelpers.methods.ewc import EWC
 
@@ -25,9 +26,10 @@ class OnlineEWC(AccumulatedMethod, EWC):
         unit: As for :class:`EWC`.
         max_examples: As for :class:`EWC`.
         seed: As for :class:`EWC`.
+        storage: As for :class:`EWC`; the sum is rounded after every task.
 
     Raises:
-        ValueError: ``strength`` is negative or not finite, or ``decay`` is outside [0, 1].
+        ValueError: ``strength`` is negative or not finite, ``decay`` is outside [0, 1], or another setting is unknown.
     """
 
     name = "online_ewc"
@@ -41,10 +43,11 @@ class OnlineEWC(AccumulatedMethod, EWC):
         unit: Unit = "sequence",
         max_examples: int | None = None,
         seed: int = 0,
+        storage: Storage = "float32",
     ) -> None:
         if not (math.isfinite(decay) and 0 <= decay <= 1):
             raise ValueError(f"decay must be between 0 and 1, got {decay}.")
-        super().__init__(strength, variant=variant, unit=unit, max_examples=max_examples, seed=seed)
+        super().__init__(strength, variant=variant, unit=unit, max_examples=max_examples, seed=seed, storage=storage)
         self.decay = float(decay)
 
     def settings(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self, cast
@@ -28,13 +29,14 @@ class QuadraticPenalty:
     there. (In bfloat16, that is by up to 1/256 of each weight, which is more than fine-tuning moves many of them.)
 
     Args:
-        importance: Parameter name to non-negative weight F, shaped like the parameter (an :class:`Importance`).
+        importance: Parameter name to non-negative weight F, shaped like the parameter (an :class:`Importance`). None
+            weighs each trainable parameter of the anchor, then a model, with 1, and keeps one number for each.
         anchor: The parameters to stay near: a model, or a mapping with at least the names of ``importance``. Detached
             and copied, so training the model later does not move it.
         strength: λ ≥ 0. It has no meaning without the scale of F: sweep it on a log grid.
 
     Attributes:
-        importance: Name to F, as it is stored.
+        importance: Name to F.
         anchor: Name to anchor.
 
     Raises:
@@ -43,24 +45,27 @@ class QuadraticPenalty:
     """
 
     def __init__(
-        self, importance: Mapping[str, Tensor], anchor: nn.Module | Mapping[str, Tensor], strength: float
+        self, importance: Mapping[str, Tensor] | None, anchor: nn.Module | Mapping[str, Tensor], strength: float
     ) -> None:
-        if not importance:
-            raise ValueError("the importance is empty, so the penalty would protect nothing.")
         tensors = named_parameters(anchor) if isinstance(anchor, nn.Module) else anchor
         refuse_sharded(tensors)
-        stored = isinstance(importance, Importance)
-        self.stored = importance.as_stored() if stored else _in_float32(importance)
-        self._shapes = _shapes_of({name: each.values for name, each in self.stored.items()})
-        self._device = importance.device if stored else None
-        check_match("anchor", self._shapes, _shapes_of(tensors))
+        if importance is None:
+            trainable = {name: tensor for name, tensor in tensors.items() if tensor.requires_grad}
+            self.stored = {name: Stored(torch.ones((), device=each.device)) for name, each in trainable.items()}
+        else:
+            self.stored = importance.as_stored() if isinstance(importance, Importance) else _in_float32(importance)
+            check_match("anchor", _shapes_of({n: each.values for n, each in self.stored.items()}), _shapes_of(tensors))
+        if not self.stored:
+            raise ValueError("the importance is empty, so the penalty would protect nothing.")
+        self._device = importance.device if isinstance(importance, Importance) else None
+        self._shapes = _shapes_of({name: tensors[name] for name in self.stored})
         self.strength = _checked_strength(strength)
         self.anchor = {name: tensors[name].detach().to(device=self._device, copy=True) for name in self.stored}
 
     @property
     def importance(self) -> dict[str, Tensor]:
         """F by name, in float32: the kept tensors themselves, or new ones where F is kept in half precision."""
-        return {name: each.expand() for name, each in self.stored.items()}
+        return {name: each.expand().expand(self._shapes[name]) for name, each in self.stored.items()}
 
     def value(self, model: nn.Module) -> Tensor:
         """The penalty as a differentiable float32 scalar, for reading and for tests.
@@ -87,7 +92,8 @@ class QuadraticPenalty:
             scale: The gradient scaler's scale where gradients are still scaled (fp16), else 1.
 
         Raises:
-            ValueError: The model lacks a parameter of the importance, its shape differs, or it is sharded.
+            ValueError: The model lacks a parameter of the importance, its shape differs, it is sharded, or the gradient
+                of weights in float16 becomes larger than float16 can hold.
         """
         factor = self.strength * scale
         trainable = {name: p for name, p in self._matched(model).items() if p.requires_grad}
@@ -105,6 +111,16 @@ class QuadraticPenalty:
             for parameter, gradient, anchor, weight in zip(parameters, gradients, anchors, weights, strict=True):
                 distance = parameter.to(torch.float32) - anchor.to(torch.float32)
                 gradient.add_(distance.mul_(weight).mul_(factor).to(gradient.dtype))
+                if gradient.dtype == torch.float16:
+                    _require_finite(gradient, self.strength)
+
+    def require_fit(self, model: nn.Module) -> None:
+        """Compare the importance with a model, before the first step rather than in it.
+
+        Raises:
+            ValueError: The model lacks a parameter of the importance, or its shape differs.
+        """
+        check_match("model", self._shapes, _shapes_of(named_parameters(model)))
 
     def pull(self, name: str, parameter: Tensor) -> tuple[Tensor, Tensor]:
         """``theta - anchor`` and ``F * (theta - anchor)`` of one parameter: new float32 tensors beside it."""
@@ -130,7 +146,7 @@ class QuadraticPenalty:
             name: Stored(tensor, state["exponents"][name]).to(device=found._device)
             for name, tensor in state["importance"].items()
         }
-        found._shapes = _shapes_of(state["importance"])
+        found._shapes = _shapes_of(state["anchor"])
         found.anchor = {name: tensor.to(device=found._device) for name, tensor in state["anchor"].items()}
         return found
 
@@ -141,7 +157,8 @@ class QuadraticPenalty:
             weight = self.stored[name]
             if parameter.numel() > ENTRIES and all(each.is_contiguous() for each in (*tensors, weight.values)):
                 slices = (tensor.view(-1).split(ENTRIES) for tensor in tensors)
-                yield from zip(*slices, weight.split(ENTRIES), strict=True)
+                weights = itertools.repeat(weight) if weight.values.dim() == 0 else weight.split(ENTRIES)
+                yield from zip(*slices, weights, strict=False)  # one weight for the whole has no end
             else:
                 yield *tensors, weight
 
@@ -172,6 +189,15 @@ def _checked_strength(strength: float) -> float:
     if not math.isfinite(strength) or strength < 0:
         raise ValueError(f"strength must be finite and not negative, got {strength}.")
     return float(strength)
+
+
+def _require_finite(gradient: Tensor, strength: float) -> None:
+    if not bool(torch.isfinite(gradient).all()):
+        raise ValueError(
+            f"the gradient with a penalty of strength {strength:g} is beyond float16's largest number, 65504, and the "
+            "step would make every weight NaN. Keep the weights in float32 (model.float(), with fp16=True or bf16=True "
+            "for speed) or in bfloat16, or lower the strength."
+        )
 
 
 def _groups(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:

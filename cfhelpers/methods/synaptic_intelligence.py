@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable
 from typing import Any, Self
@@ -13,6 +14,8 @@ from cfhelpers.fisher import Importance
 from cfhelpers.fisher.naming import trainable_parameters
 from cfhelpers.methods.accumulated import AccumulatedMethod
 from cfhelpers.methods.base import bytes_of
+
+logger = logging.getLogger("cfhelpers.methods")
 
 
 class SynapticIntelligence(AccumulatedMethod):
@@ -30,8 +33,10 @@ class SynapticIntelligence(AccumulatedMethod):
     With noisy gradients ω overestimates a weight's part in the fall.
 
     The method has to see the training of every task, the first included: a task that was learned plainly cannot be
-    shared with it. While training it holds the path integral and the weights at the task's start, and between gradient
-    and step a copy of both: up to four times the model, beside the importance and the anchor.
+    shared with it. In trainers of your own, give one object to all of them and end each task with
+    ``method.protect(model)``. While it trains it holds the path integral and the weights at the task's
+    start, and between gradient and step a copy of both: up to four times the model, beside the importance and the
+    anchor.
 
     Args:
         strength: λ, twice the paper's c.
@@ -105,8 +110,34 @@ class SynapticIntelligence(AccumulatedMethod):
             found[name] = path.clamp(min=0) / (travelled.square() + self.damping)
         return Importance(found, n_examples=self.n_steps, variant="path integral")
 
-    def protect(self, model: nn.Module, batches: Iterable[Any]) -> Self:
-        """Add the importance measured during the task to the sum, move the anchor, and begin to measure anew."""
+    def require_ready(self, model: nn.Module) -> None:
+        """Refuse a second trainer while the task that the first one trained has not been ended.
+
+        Raises:
+            ValueError: Steps were watched and no ``protect`` has followed, or a penalty does not fit the model.
+        """
+        if self.n_steps:
+            raise ValueError(
+                f"synaptic_intelligence has watched {self.n_steps} steps of a task that has not ended, and it "
+                "penalises nothing of it yet. End the task with method.protect(model) before the next one is trained."
+            )
+        if not self.penalties:
+            logger.warning(
+                "synaptic_intelligence penalises nothing during its first task: it measures. End the task with "
+                "method.protect(model), and give the same method to the next trainer."
+            )
+        self.require_fit(model)
+
+    def protect(self, model: nn.Module, batches: Iterable[Any] = ()) -> Self:
+        """End a task: add the importance measured during it to the sum, move the anchor, and begin to measure anew.
+
+        Args:
+            model: As it stands at the end of the task.
+            batches: Not looked at.
+
+        Raises:
+            ValueError: No training has been watched since the last task.
+        """
         super().protect(model, batches)
         self._restart()
         return self

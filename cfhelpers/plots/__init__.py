@@ -5,10 +5,19 @@ Shares (recall, accuracy) are shown in percent. Colours are those of Okabe & Ito
 tell apart; every series also has its own marker or line style.
 """
 
-from cfhelpers.plots.comparisons import penalty_ratio, penalty_ratios, retention_against_learning, strength_sweep
+from cfhelpers.plots.adapters import benchmark_front, kept_at, rate_fronts, rate_of
+from cfhelpers.plots.comparisons import (
+    learning_rates,
+    penalty_ratio,
+    penalty_ratios,
+    retention_against_learning,
+    strength_sweep,
+)
+from cfhelpers.plots.distances import forgetting_against_distance
 from cfhelpers.plots.feedback import shares_over_updates
 from cfhelpers.plots.importance import importance_by_token, importance_shares, kind_of, layer_of
-from cfhelpers.plots.one_record import learning_curves, loss_curves, result_matrix
+from cfhelpers.plots.isolation import average_accuracies, gains, prompt_layout, step_costs
+from cfhelpers.plots.one_record import head_and_probe, learning_curves, loss_curves, result_matrix
 from cfhelpers.plots.parts import kept_and_learned, scores_at
 from cfhelpers.plots.replay import after_switch, projection, scores_against
 from cfhelpers.plots.text import (
@@ -22,25 +31,36 @@ from cfhelpers.plots.two_weights import two_bowls
 
 __all__ = [
     "after_switch",
+    "average_accuracies",
+    "benchmark_front",
     "final_nats",
+    "forgetting_against_distance",
+    "gains",
+    "head_and_probe",
     "importance_by_token",
     "importance_shares",
     "kept_and_learned",
+    "kept_at",
     "kind_of",
     "layer_of",
     "learning_curves",
+    "learning_rates",
     "loss_curves",
     "old_and_new_nats",
     "old_nats_at",
     "penalty_ratio",
     "penalty_ratios",
     "projection",
+    "prompt_layout",
+    "rate_fronts",
+    "rate_of",
     "result_matrix",
     "retention_against_learning",
     "retention_learning_curve",
     "scores_against",
     "scores_at",
     "shares_over_updates",
+    "step_costs",
     "strength_sweep",
     "transfer_curves",
     "two_bowls",

@@ -118,6 +118,34 @@ def strength_sweep(records: Sequence[Record], ax: Axes | None = None) -> Axes:
     return ax
 
 
+def learning_rates(records: Sequence[Record], ax: Axes | None = None) -> Axes:
+    """Draw the old and the new tasks' test scores after the last task against the learning rate, on a log axis.
+
+    Args:
+        records: Of one method, with different learning rates.
+        ax: Where to draw.
+
+    Raises:
+        ValueError: The records are of several tasks or metrics.
+    """
+    metric = shared_metric(records)
+    ax = new_axes(ax, width=6.0, height=3.4)
+    ordered = sorted(records, key=lambda record: record.plan["learning_rate"])
+    rates = [record.plan["learning_rate"] for record in ordered]
+    tasks = records[0].tasks
+    old = [shown_interval(old_scores(record), metric) for record in ordered]
+    new = [shown_interval(record.scores(tasks[-1]), metric) for record in ordered]
+    points_with_bars(ax, rates, old, 0, f"kept: {', '.join(tasks[:-1])}")
+    points_with_bars(ax, rates, new, 1, f"learned: {tasks[-1]}")
+    ax.set_xscale("log")
+    ax.set_xticks(rates, [f"{rate:g}" for rate in rates])
+    ax.minorticks_off()
+    ax.set_xlabel("learning rate (log scale)")
+    ax.set_ylabel(f"test {metric_label(metric)}")
+    ax.legend(loc="best")
+    return ax
+
+
 def penalty_ratios(records: Sequence[Record], ax: Axes | None = None) -> Axes:
     """Draw how strong the penalty was beside the task, against λ, both axes logarithmic.
 

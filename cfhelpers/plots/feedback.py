@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cfhelpers.metrics import mean_and_interval
+from cfhelpers.metrics import Interval, mean_and_interval
 from cfhelpers.plots.parts import COLOURS, line_with_band, new_axes
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def shares_over_updates(
     histories: Mapping[str, ArrayLike], *, taught: float | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Draw a share after every update: each history as a thin line, mean and 95 % interval as a band.
+    """Draw a share after every update: each history as a thin line, their mean, and from three on the 95 % interval.
 
     Args:
         histories: By what the model learned from: shape ``[S, U + 1]``, one row for each of S histories, one column
@@ -31,7 +31,10 @@ def shares_over_updates(
         shares = 100 * np.asarray(values, dtype=np.float64)
         updates = list(range(shares.shape[1]))
         ax.plot(updates, shares.T, color=COLOURS[number], linewidth=0.6, alpha=0.6)
-        line_with_band(ax, updates, [mean_and_interval(column) for column in shares.T], number, label)
+        intervals = [mean_and_interval(column) for column in shares.T]
+        if len(shares) < 3:  # an interval of two would fill the figure
+            intervals = [Interval(each.mean, each.mean, each.mean, each.count) for each in intervals]
+        line_with_band(ax, updates, intervals, number, label)
     if taught is not None:
         ax.axhline(100 * taught, color="black", linewidth=0.8, label="share in the world")
     ax.set_xlabel("updates")

@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from cfhelpers.metrics import mean_and_interval
 from cfhelpers.plots.parts import (
+    COLOURS,
     line_with_band,
     mark_tasks,
     metric_label,
     new_axes,
+    points_with_bars,
     shared_metric,
     shown,
     shown_interval,
@@ -103,6 +105,35 @@ def loss_curves(records: Sequence[Record], ax: Axes | None = None) -> Axes:
     ax.set_yscale("log")
     ax.set_xlim(left=0)
     ax.legend(loc="best")
+    return ax
+
+
+def head_and_probe(record: Record, ax: Axes | None = None) -> Axes:
+    """Draw the first task's test score after each task, of its own head and of a fresh linear probe of the encoder.
+
+    Args:
+        record: Of classification tasks, with "probe TASK" and "untouched probe TASK" measured for its first task.
+        ax: Where to draw.
+
+    Raises:
+        ValueError: The record has no such probe.
+    """
+    first, metric = record.tasks[0], record.metrics[0]
+    if f"probe {first}" not in record.extra:
+        raise ValueError(f"{record.label} was not measured with a probe of {first}")
+    ax = new_axes(ax, width=5.5, height=3.4)
+    places = list(range(len(record.tasks)))
+    head = [shown_interval(record.scores(first, after=task), metric) for task in record.tasks]
+    probe = [shown_interval(column, metric) for column in np.array(record.extra[f"probe {first}"]).T]
+    points_with_bars(ax, places, head, 0, "its old head")
+    points_with_bars(ax, places, probe, 1, "a fresh linear probe")
+    before = shown_interval(record.extra[f"untouched probe {first}"], metric).mean
+    ax.axhline(before, color=COLOURS[1], linestyle=":", label="probe before all tasks")
+    ax.axhline(shown(record.chance[0], metric), color="black", linestyle=":", label="chance")
+    ax.set_xticks(places, record.tasks)
+    ax.set_xlabel("after learning")
+    ax.set_ylabel(metric_label(metric, first))
+    ax.legend(loc="best", fontsize=8)
     return ax
 
 

@@ -4,8 +4,21 @@ Numbers over seeds stand as ``mean ± half width`` of the 95 % interval; shares 
 the bare numbers takes them from the record.
 """
 
+from cfhelpers.tables.adapters import adapter_bill
 from cfhelpers.tables.answers import answers
-from cfhelpers.tables.comparison import comparison, costs, sweep, transfer
+from cfhelpers.tables.comparison import comparison, costs, differences, measured, sweep, transfer
+from cfhelpers.tables.distances import predictors
 from cfhelpers.tables.one_record import result_matrix
 
-__all__ = ["answers", "comparison", "costs", "result_matrix", "sweep", "transfer"]
+__all__ = [
+    "adapter_bill",
+    "answers",
+    "comparison",
+    "costs",
+    "differences",
+    "measured",
+    "predictors",
+    "result_matrix",
+    "sweep",
+    "transfer",
+]

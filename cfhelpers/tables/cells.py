@@ -15,8 +15,8 @@ def cell(interval: Interval, metric: str) -> str:
 
 
 def megabytes(size: float) -> str:
-    """Write a number of bytes with two significant decimals, in MB."""
-    return f"{size / 1e6:.2f}"
+    """Write a number of bytes in MB, with two decimals; a small one with its first digit."""
+    return f"{size / 1e6:.1g}" if 0 < size < 1e5 else f"{size / 1e6:.2f}"
 
 
 def name_of(record: Record) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cfhelpers import metrics
-from cfhelpers.metrics import mean_and_interval
+from cfhelpers.metrics import Interval, mean_and_interval
 from cfhelpers.tables.cells import cell, megabytes, unique_names
 from cfhelpers.training.records import Record
 
@@ -98,6 +98,72 @@ def _over_seeds(measure: Callable[..., float], record: Record, *references: np.n
         measure(matrix, *(reference[seed] for reference in references), higher_is_better=record.higher_is_better)
         for seed, matrix in enumerate(record.results)
     ]
+
+
+def differences(records: Records, base: str) -> pd.DataFrame:
+    """Return by how much each record ends above or below one of them, task by task and seed by seed.
+
+    Args:
+        records: One per method, of the same tasks and seeds.
+        base: The name of the one that the others are compared with.
+
+    Returns:
+        Shares in percentage points, perplexities in nats per token (the difference of their logarithms), "mean" over
+        the tasks where all have one metric. A star marks an interval without zero: a difference that these seeds show.
+
+    Raises:
+        ValueError: No record, different tasks or seeds, or none of this name.
+    """
+    import pandas as pd
+
+    named = _named(records)
+    if base not in named:
+        raise ValueError(f"There is no record named {base!r}; there are: {', '.join(named)}")
+    if any(record.seeds != named[base].seeds for record in named.values()):
+        raise ValueError("a difference seed by seed needs records of the same seeds")
+    rows = {}
+    for name, record in named.items():
+        gaps = {task: _units(record, task) - _units(named[base], task) for task in record.tasks}
+        if len(set(record.metrics)) == 1:
+            gaps["mean"] = np.mean(list(gaps.values()), axis=0)
+        digits = 3 if "perplexity" in record.metrics else 1
+        rows[f"{name} − {base}"] = {task: _signed(mean_and_interval(gap), digits) for task, gap in gaps.items()}
+    del rows[f"{base} − {base}"]
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _units(record: Record, task: str) -> np.ndarray:
+    """Return a task's final scores [S] in units that may be subtracted: percent, or nats per token."""
+    scores = record.scores(task)
+    return np.log(scores) if record.metrics[record.tasks.index(task)] == "perplexity" else 100 * scores
+
+
+def _signed(interval: Interval, digits: int) -> str:
+    return f"{interval:+.{digits}f}" + (" *" if interval.low > 0 or interval.high < 0 else "")
+
+
+def measured(records: Records, name: str, metric: str) -> pd.DataFrame:
+    """Return a number that was measured beside the tasks, before the first of them and after each.
+
+    Args:
+        records: One per method, of the same tasks, with this number in ``extra``.
+        name: Of the number, such as "knowledge".
+        metric: "recall" or "accuracy" (shown in percent), or "perplexity".
+
+    Raises:
+        ValueError: No record, different tasks, or a record without this number.
+    """
+    import pandas as pd
+
+    rows = {}
+    for row, record in _named(records).items():
+        if name not in record.extra:
+            raise ValueError(f"{row} was not measured for {name!r}; there are: {', '.join(sorted(record.extra))}")
+        along = np.array(record.extra[name], dtype=np.float64)  # [S, T]
+        moments = {"untouched": np.array(record.extra[f"untouched {name}"], dtype=np.float64)}
+        moments |= {f"after {task}": along[:, place] for place, task in enumerate(record.tasks)}
+        rows[row] = {moment: cell(mean_and_interval(values), metric) for moment, values in moments.items()}
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def sweep(records: Sequence[Record], setting: str) -> pd.DataFrame:

@@ -134,13 +134,43 @@ def encode_task(
 
 
 def encode_dialogue(tokenizer: PreTrainedTokenizerBase, question: str, answer: str) -> tuple[list[int], list[int]]:
-    """Return token ids and labels of one question with its answer; the question's labels are −100."""
+    """Return token ids and labels of one question with its answer; the question's labels are −100.
+
+    What is trained is what is generated: the prompt as the template writes it for generation, then the answer and its
+    end. A template of a thinking model may put an empty think block into one of the two and not into the other.
+
+    Raises:
+        ValueError: The template's generation prompt leaves a think block open, or a finished turn does not end with the
+            answer and its end.
+    """
     prompt = encode_question(tokenizer, question)
     turns = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
     whole: Any = list(tokenizer.apply_chat_template(turns, return_dict=False))
-    if whole[: len(prompt)] != prompt:
-        raise ValueError("The chat template does not continue a question with its answer: the prompt is not a prefix.")
-    return whole, [IGNORED] * len(prompt) + whole[len(prompt) :]
+    same = next((i for i, pair in enumerate(zip(prompt, whole, strict=False)) if pair[0] != pair[1]), len(prompt))
+    same = min(same, len(whole))
+    completion = whole[same:]
+    if same < len(prompt):
+        _require_closed(tokenizer, prompt[same:], completion, answer)
+    return [*prompt, *completion], [IGNORED] * len(prompt) + completion
+
+
+def _require_closed(tokenizer: PreTrainedTokenizerBase, extra: list[int], completion: list[int], answer: str) -> None:
+    """Refuse a generation prompt after which the answer of a finished turn cannot follow."""
+    opened = str(tokenizer.decode(extra))
+    way_out = (
+        "Set tokenizer.chat_template to one without it (many templates take enable_thinking=False for that), so that "
+        "what is trained is what is generated."
+    )
+    if opened.count("<think>") > opened.count("</think>"):
+        raise ValueError(
+            f"the chat template's generation prompt opens a think block ({opened.strip()!r}), in which the model would "
+            f"answer, and a finished turn has none. {way_out}"
+        )
+    if not str(tokenizer.decode(completion)).lstrip().startswith(answer.strip()):
+        raise ValueError(
+            f"the chat template writes {opened!r} into a generation prompt and not into a finished turn, which goes on "
+            f"with {str(tokenizer.decode(completion))!r} instead of the answer. {way_out}"
+        )
 
 
 def encode_question(tokenizer: PreTrainedTokenizerBase, question: str) -> list[int]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cfhelpers.training.plans import PLANS, Plan
-    from cfhelpers.training.records import Record, find_record, merge_seeds
+    from cfhelpers.training.records import Record, find_record, in_other_order, merge_seeds
     from cfhelpers.training.runtime import Runtime, start
     from cfhelpers.training.sequence import Learned, learn_once, learn_sequence
     from cfhelpers.training.strength import suggest_strength
@@ -23,6 +23,7 @@ _MODULE_OF = {
     "Record": "records",
     "Runtime": "runtime",
     "find_record": "records",
+    "in_other_order": "records",
     "learn_once": "sequence",
     "learn_sequence": "sequence",
     "merge_seeds": "records",
@@ -39,6 +40,7 @@ __all__ = [
     "Record",
     "Runtime",
     "find_record",
+    "in_other_order",
     "learn_once",
     "learn_sequence",
     "merge_seeds",

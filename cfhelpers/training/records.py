@@ -6,7 +6,7 @@ import copy
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -177,6 +177,43 @@ def find_record(records: Sequence[Record], name: str, **settings: Any) -> Record
             f"{len(found)} records match {wanted}; there are: {', '.join(each.label for each in records)}"
         )
     return found[0]
+
+
+def in_other_order(record: Record, tasks: Sequence[str]) -> Record:
+    """Return the record as it would be had the tasks been learned in another order, for methods to which it is all one.
+
+    Such a method learns every task by itself and forgets nothing, so that a score depends on the task alone.
+
+    Args:
+        record: Of a method for which no score changes after its task was learned.
+        tasks: The same tasks in the other order.
+
+    Returns:
+        Results, initial and selection scores in that order; curves, losses and extra numbers, which belong to the run
+        as it was, are left out.
+
+    Raises:
+        ValueError: Other tasks, or a score that changed while another task was learned.
+    """
+    if sorted(tasks) != sorted(record.tasks):
+        raise ValueError(f"The record is of {', '.join(record.tasks)}, not of {', '.join(tasks)}.")
+    results = np.array(record.results, dtype=np.float64)
+    alone = np.diagonal(results, axis1=1, axis2=2)  # [S, T]
+    learned = np.tri(len(tasks), dtype=bool)
+    if not (results == alone[:, None, :])[:, learned].all():
+        raise ValueError(f"{record.label}: a score changed after its task was learned, so the order may matter.")
+    order = [record.tasks.index(task) for task in tasks]
+    reordered = np.where(learned, alone[:, None, order], np.nan)
+    per_task = {
+        name: [getattr(record, name)[index] for index in order]
+        for name in ("metrics", "higher_is_better", "chance", "ceiling")
+    }
+    per_seed = {
+        name: [[row[index] for index in order] for row in getattr(record, name)] for name in ("initial", "selection")
+    }
+    labels = {name: record.extra[name] for name in ("experiment", "stage", "sweep", "chosen") if name in record.extra}
+    empty: dict[str, Any] = {"curves": [], "losses": [], "extra": labels}
+    return replace(record, tasks=list(tasks), results=reordered.tolist(), **per_task, **per_seed, **empty)
 
 
 def merge_seeds(records: Sequence[Record]) -> Record:

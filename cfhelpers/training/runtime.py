@@ -73,8 +73,8 @@ def start(seed: int = 0, profile: str | None = None) -> Runtime:
 
     Args:
         seed: Two runs with one seed are bitwise equal on the same machine.
-        profile: ``"tiny"``, ``"laptop"`` or ``"full"``; None asks the environment variable ``CF_PROFILE`` and then
-            the machine.
+        profile: ``"tiny"``, ``"laptop"`` or ``"full"``; None asks the environment variable ``CF_PROFILE``, and takes
+            ``"tiny"`` if that is not set.
 
     Returns:
         The runtime that loads models and makes tasks.
@@ -82,14 +82,19 @@ def start(seed: int = 0, profile: str | None = None) -> Runtime:
     Raises:
         ValueError: There is no such profile.
         HubUnreachable: ``full`` was asked for and the hub does not answer; raised within 5 seconds.
+        FileNotFoundError: ``laptop`` was asked for and its models are not installed; the message says how.
     """
     choice = environment.resolve_profile(profile)
     if choice.name == "full":
         environment.require_hub()
     else:
         environment.go_offline()  # nothing is needed from there, and nothing shall wait for it
+    if choice.name == "laptop":
+        from cfhelpers.models.loading import require_laptop_wheels
+
+        require_laptop_wheels()
     device = environment.pick_device(choice.name)
-    threads = environment.set_threads()
+    threads = environment.set_threads(choice.name)
     environment.seed_everything(seed)
     others = " or ".join(f"cf.start(profile={name!r})" for name in environment.PROFILES if name != choice.name)
     print(f"Profile {choice.name!r} ({choice.reason}): {_WHAT_IT_IS[choice.name]}.")

@@ -18,6 +18,7 @@ from cfhelpers import environment
 from cfhelpers.evaluation.scores import evaluate_task
 from cfhelpers.methods.base import Method
 from cfhelpers.methods.naive import Naive
+from cfhelpers.models.loading import check_role
 from cfhelpers.tasks import task_kind
 from cfhelpers.tasks.encoding import EncodedTask, Split, encode_task
 from cfhelpers.tasks.task import Task
@@ -121,13 +122,15 @@ def learn_once(
         The model and its record.
 
     Raises:
-        ValueError: No task, tasks of different kinds, an unknown name or role, or a plan that trains nothing.
+        ValueError: No task, tasks of different kinds, an unknown name or role, a role that cannot learn these tasks,
+            or a plan that trains nothing.
     """
     plan = _checked_plan(tasks, plan, run.profile)
     made = [
         task if isinstance(task, Task) else run.tasks(task, size=plan.size_of(position))[0]
         for position, task in enumerate(tasks)
     ]
+    check_role(role, made[0].name, made[0].kind)
     environment.seed_everything(run.seed)
     loaded = run.load(role)
     encoded = [
@@ -271,6 +274,12 @@ def _learn_remaining(
     return learned
 
 
+class _SequenceTrainer(ContinualTrainer):
+    """The trainer of one task of several; the first has nothing to protect yet."""
+
+    within_sequence = True
+
+
 def _learn_task(learned: Learned, bar: tqdm[Any]) -> None:
     task, seen = learned.tasks[learned.n_learned], learned.tasks[: learned.n_learned]
     environment.seed_everything(learned.run.seed)
@@ -281,12 +290,11 @@ def _learn_task(learned: Learned, bar: tqdm[Any]) -> None:
         learned.record, task.name, steps, lambda: _score_row(learned, "validation"), bar, learned.run.device
     )
     with tempfile.TemporaryDirectory(prefix="cfhelpers-") as folder:
-        trainer = ContinualTrainer(
+        trainer = _SequenceTrainer(
             method=learned.method,
             model=learned.model,
             args=_arguments(learned, steps, folder),
             train_dataset=data,
-            is_mixed=True,
             data_collator=task.collate,
             callbacks=[curve],
         )

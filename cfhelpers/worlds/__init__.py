@@ -1,1 +1,1 @@
-"""Small worlds whose answer is known: ``two_weights`` (penalties drawn in the plane) and ``feedback``."""
+"""Small worlds whose answer is known: ``two_weights`` (penalties in the plane), ``feedback``, ``own_words``."""

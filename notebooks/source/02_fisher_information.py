@@ -9,7 +9,14 @@
 # - estimate it in four ways, each with its λ;
 # - decide with numbers whether it beats holding all weights alike.
 #
-# Running all cells takes at most 1 minute in the profile `tiny`, 10 in `laptop`, 15 in `full`.
+# “roberta” and “dialogpt” are roles. In `tiny` small models made for this course play them, in `laptop`
+# all-MiniLM-L6-v2 and SmolLM2-135M; in `full` the models of these names.
+
+# %% [markdown]
+# **EWC** pulls each weight back to where it was, the more, the more the old task needs it; **L2** pulls all alike;
+# **λ** says how strongly. Chapter 3 builds EWC. Here you look at its measure of need.
+#
+# All cells take at most 1 minute in `tiny`, 10 in `laptop`, 15 in `full`.
 #
 # Previous: [1 · Demonstrating forgetting](01_demonstrating_forgetting.ipynb) · Next:
 # [3 · EWC on DialoGPT](03_ewc_on_dialogpt.ipynb)
@@ -21,10 +28,11 @@
 
 # %%
 import copy
-import time
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import torch
 from IPython.display import Markdown
 from scipy.stats import spearmanr
@@ -34,6 +42,7 @@ import cfhelpers as cf
 from cfhelpers import checks, widgets
 from cfhelpers.metrics import mean_and_interval
 from cfhelpers.plots.importance import shares
+from cfhelpers.training.plans import PLANS
 from cfhelpers.worlds.two_weights import TwoWeightTask, train_with_ewc
 
 run = cf.start(seed=0)
@@ -41,7 +50,7 @@ run = cf.start(seed=0)
 # %% [markdown]
 # ## Predict
 #
-# A model has learned a task perfectly. Write down before you go on:
+# A model has learned a task perfectly. Double-click this cell and write down:
 #
 # 1. Its loss is zero and so are its gradients. Does no weight matter any more?
 # 2. Ten examples at once, or one after the other: does it matter for a *squared* gradient?
@@ -52,6 +61,9 @@ run = cf.start(seed=0)
 #
 # A coin with a knob: $p(y{=}1|x) = \sigma(\theta x)$. The data come from $\theta = 1$. How much worse do the answers
 # get when θ moves? That depends on the inputs: where $x$ is always small, θ hardly matters.
+#
+# “Worse” is counted in **nats**: minus the natural logarithm of the probability of the right answer. 0 is certainty,
+# 0.7 one chance in two.
 
 
 # %%
@@ -89,16 +101,18 @@ plt.show()
 # ### What to notice
 #
 # - At the optimum the slope is zero in both panels, and yet the weight matters: what counts is the **curvature**.
-# - The Fisher information is that curvature, from first derivatives only: the *squared* slopes of single answers. That
-#   holds where the answers come from the model itself (Martens, 2020); with the data's, only if the model is right
-#   (Kunstner et al., 2019).
+# - The Fisher information is that curvature, from first derivatives only: the *squared* slopes of single answers.
 # - Far from the optimum the parabola is wrong. EWC trusts it everywhere.
+
+# %% [markdown]
+# It is the curvature where the answers come from the model itself (Martens, 2020); with the data's, only if the model
+# is right (Kunstner et al., 2019).
 
 # %% [markdown]
 # ## Two tasks pull, a spring holds
 #
 # With two weights there are two bowls: the old task's and the new one's. EWC replaces the old bowl, whose data are
-# gone, by a spring (λ/2) Σ Fᵢ (θᵢ − θ*ᵢ)². It comes to rest where the new task's pull and the spring's cancel:
+# gone, by a spring (λ/2) Σ Fᵢ (θᵢ − θ*ᵢ)². It rests where the new task's pull and the spring's cancel:
 #
 # $$H\,(\theta - \theta_\text{new}) + \lambda\, F \odot (\theta - \theta^*) = 0$$
 #
@@ -158,6 +172,11 @@ for strength in (0.01, 0.1, 1.0, 10.0, 100.0):
     pair = [f"({weights[0]:+.4f}, {weights[1]:+.4f})" for weights in (yours, trained)]
     print(f"{strength:7g}   {pair[0]:^18}   {pair[1]:^18}   {float((yours - trained).abs().max()):.0e}")
 
+# %% [markdown]
+# ### Try it: move λ and the four optima
+#
+# “old, first” is where the old task wants the first weight. (Without a kernel, see the figure below.)
+
 # %%
 explorer = widgets.two_bowls(old, new)
 explorer
@@ -172,9 +191,11 @@ plt.show()
 # ### What to notice
 #
 # - The path is no straight line: the weight that the old task cares about comes home first, the other stays free.
-# - Give the old task other `variances`: the path bends more, the more its two weights differ in importance.
+# - Give `old` other `variances` in the cell above the widget: the more its two weights differ in importance, the more
+#   the path bends.
 # - L2 would go straight here: it holds both weights alike, and the new task's bowl is round.
-#
+
+# %% [markdown]
 # **What it does not show.** A language model's loss is no bowl, and its Fisher no diagonal.
 
 # %% [markdown]
@@ -188,7 +209,8 @@ plt.show()
 # | `sample` | drawn from the model | one |
 # | `empirical` | the labels of the data | one |
 # | `batched` | the data, and the *mean* gradient of a batch is squared | one, and wrong |
-#
+
+# %% [markdown]
 # A language model has as many classes as there are answers, so `exact` is for classifiers. On text, `sample` draws each
 # token from the model, given the data's tokens before it.
 
@@ -239,11 +261,17 @@ checks.require_solved("2.2")
 # %% [markdown]
 # ## The more certain, the less important?
 #
-# An encoder learns sentiment (the role of SST-2). Along the way the Fisher of 64 examples is taken in three variants. A
-# method's hooks are enough for that: `after_step` sees the model after every optimizer step.
+# An encoder learns sentiment (the role of SST-2); half as many steps as in the stored runs, to be quick. Along the way
+# the Fisher of 64 examples is taken in three variants. A method's hooks are enough for that: `after_step` sees the
+# model after every optimizer step.
 
 
 # %%
+def mean_of(importance) -> float:
+    """Return the mean over all entries of all tensors."""
+    return sum(float(each.sum()) for each in importance.values()) / sum(each.numel() for each in importance.values())
+
+
 class Watch(cf.methods.Naive):
     def prepare_model(self, model, task):
         self.batches, self.step, self.seen = list(task.batches("train"))[:2], 0, []
@@ -251,96 +279,99 @@ class Watch(cf.methods.Naive):
 
     def after_step(self, model):
         self.step += 1
-        if self.step in {
-            round(each) for each in np.geomspace(1, cf.plans.PLANS[run.profile, "classification"].steps, 6)
-        }:
+        if self.step in {round(each) for each in np.geomspace(1, quick.steps, 6)}:
             for variant in ("exact", "sample", "empirical"):
                 fisher = cf.fisher_diagonal(model, self.batches, variant=variant, progress=False)
                 self.seen.append((self.step, variant, mean_of(fisher)))
 
 
-def mean_of(importance) -> float:
-    """Return the mean over all entries of all tensors."""
-    return sum(float(each.sum()) for each in importance.values()) / sum(each.numel() for each in importance.values())
-
-
-classifier = cf.learn_once(run, "roberta", ["sst2", "mnli"], Watch(), stop_after=1)
+# %%
+quick = replace(PLANS[run.profile, "classification"], curve_points=1)
+quick = replace(quick, steps=max(40, quick.steps // 2))
+classifier = cf.learn_once(run, "roberta", ["sst2", "mnli"], Watch(), plan=quick, stop_after=1)
 
 # %%
 # alt: Mean Fisher information against the optimizer step, both axes logarithmic, for the exact, sampled and empirical
-#  variants. They agree at first; as training goes on all fall, sampled and empirical far below the exact one.
+#  variants. They agree at first; as training goes on all fall, sampled and empirical below the exact one.
 ax = plt.subplots(figsize=(5.6, 3.2), layout="constrained")[1]
 for variant, mark in (("exact", "o-"), ("sample", "^:"), ("empirical", "s--")):
     points = [(step, value) for step, name, value in classifier.method.seen if name == variant]
     ax.loglog(*zip(*points, strict=True), mark, label=variant)
-ax.set_xlabel("optimizer steps (log scale)")
-ax.set_ylabel("mean Fisher (log scale)")
+ax.set(xlabel="optimizer steps (log scale)", ylabel="mean Fisher (log scale)")
 ax.legend()
 plt.show()
 
 # %% [markdown]
 # ### What to notice
 #
-# - All fall as the model becomes certain: the likely label's slope vanishes, and the unlikely one's hardly counts.
-# - Sampling falls with the empirical one once 64 examples never draw the unlikely label; `exact` always counts it.
+# - They fall as the model becomes certain: the likely label's slope vanishes, and the unlikely one's hardly counts.
+# - Where 64 examples never draw the unlikely label, sampling falls with the empirical one; `exact` always counts it.
 # - So yesterday's λ says nothing about today's model.
-#
-# Prediction 1: near zero loss the Fisher says that almost nothing matters. That holds for tiny steps only.
-#
-# One run: seeds differ in how sure a model becomes.
-
-# %%
-classes = {"exact": "o", "sample": "^", "empirical": "s", "batched": "X"}
-few = list(classifier.tasks[0].batches("train", 16))[:4]
-found, lines = {}, ["| variant | mean | largest | rank correlation with exact | seconds |", "|---|---|---|---|---|"]
-for variant in classes:
-    start = time.perf_counter()
-    found[variant] = cf.fisher_diagonal(classifier.model, few, variant=variant, progress=False)
-    seconds = time.perf_counter() - start
-    flat = torch.cat([each.flatten() for each in found[variant].values()])[::37]
-    exact = torch.cat([each.flatten() for each in found["exact"].values()])[::37]
-    largest = max(float(each.max()) for each in found[variant].values())
-    correlation = spearmanr(exact, flat).statistic
-    lines.append(f"| {variant} | {mean_of(found[variant]):.1e} | {largest:.1e} | {correlation:.2f} | {seconds:.1f} |")
-same = np.isclose(mean_of(found["sample"]), mean_of(found["empirical"]), rtol=1e-3, atol=0)
-verdict = "the same: no draw hit another class than the data's" if same else "not the same: a draw hit another class"
-lines.append(f"\n`sample` and `empirical` are {verdict}.")
-Markdown("The encoder after sst2, 64 examples in batches of 16:\n\n" + "\n".join(lines))
 
 # %% [markdown]
-# On this task of two classes the *ranking* of the weights is nearly the same: `exact`, `sample` and `empirical` only
-# weight each example's one gradient differently, and weights that no example touches tie at zero. The *size* differs by
-# orders of magnitude, and λ multiplies the size. Where a model is so sure that no draw hits a wrong class, the drawn
-# labels *are* those of the data. Seconds are of the machine that ran this cell.
+# Prediction 1: near zero loss the Fisher says that almost nothing matters. That holds for tiny steps only. (One run:
+# seeds, the numbers that all chance in a run comes from, differ in how sure a model becomes.)
+
+
+# %%
+def flat(importance) -> torch.Tensor:
+    """Return every 37th entry of all tensors, enough to rank them."""
+    return torch.cat([each.flatten() for each in importance.values()])[::37]
+
+
+def described(fishers: dict, reference: str) -> pd.DataFrame:
+    """Return mean, largest entry and rank correlation with one of them."""
+    rows = {
+        name: {
+            "mean": f"{mean_of(each):.1e}",
+            "largest": f"{max(float(tensor.max()) for tensor in each.values()):.1e}",
+            f"rank correlation with {reference}": round(spearmanr(flat(fishers[reference]), flat(each)).statistic, 2),
+        }
+        for name, each in fishers.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+# %%
+few = list(classifier.tasks[0].batches("train", 16))[:4]
+variants = ("exact", "sample", "empirical", "batched")
+found = {name: cf.fisher_diagonal(classifier.model, few, variant=name, progress=False) for name in variants}
+same = np.isclose(mean_of(found["sample"]), mean_of(found["empirical"]), rtol=1e-3, atol=0)
+print("64 examples in batches of 16; a draw hit another class than the data's:", "no" if same else "yes")
+described(found, "exact")
+
+# %% [markdown]
+# With two classes the *ranking* of the weights is nearly the same: the variants only weight each example's one gradient
+# differently, and weights that no example touches tie at zero. The *size* differs by orders of magnitude, and λ
+# multiplies the size. (Where no draw hits a wrong class, drawn labels *are* those of the data.)
 
 # %% [markdown]
 # ## On a language model
 
 # %%
-taught = cf.learn_once(run, "dialogpt", ["persona", "workplace"], cf.methods.Naive(), stop_after=1)
+plan = replace(PLANS[run.profile, "dialogue"], curve_points=1)
+naive = cf.methods.Naive()
+taught = cf.learn_once(run, "dialogpt", ["persona", "workplace"], naive, plan=plan, stop_after=1)
 few = list(taught.tasks[0].batches("train", 32))[:4]  # as EWC takes them in the experiment below
-causal, lines = {}, ["| variant | mean | largest | rank correlation with sample | seconds |", "|---|---|---|---|---|"]
-for variant in ("sample", "empirical", "batched"):
-    start = time.perf_counter()
-    causal[variant] = cf.fisher_diagonal(taught.model, few, variant=variant, progress=False)
-    seconds = time.perf_counter() - start
-    flat, drawn = (torch.cat([x.flatten() for x in causal[name].values()])[::37] for name in (variant, "sample"))
-    largest = max(float(each.max()) for each in causal[variant].values())
-    correlation = spearmanr(drawn, flat).statistic
-    lines.append(f"| {variant} | {mean_of(causal[variant]):.1e} | {largest:.1e} | {correlation:.2f} | {seconds:.1f} |")
+variants = ("sample", "empirical", "batched")
+causal = {name: cf.fisher_diagonal(taught.model, few, variant=name, progress=False) for name in variants}
 try:
     cf.fisher_diagonal(taught.model, few, variant="exact")
 except ValueError as error:
-    lines.append(f"\n`exact` is refused: {error}")
-examples = causal["sample"].n_examples
-Markdown(f"The chat model after the persona, {examples} examples in batches of 32:\n\n" + "\n".join(lines))
+    print("exact is refused:", error)
+described(causal, "sample")
+
+# %% [markdown]
+# The chat model after the persona; with several classes at each token the variants rank the weights less alike.
 
 # %% [markdown]
 # ## A strength has a scale
 #
 # The penalty is a sum of λ F times squared distances. Halve every F and double λ, and nothing has changed. Two variants
-# with *proportional* importances are one method, each with *its own* λ in the inverse ratio of the scales. Ranking the
-# weights alike is less than that, so what the means say about λ is an order of magnitude.
+# with *proportional* importances are one method, each with *its own* λ in the inverse ratio of the scales.
+
+# %% [markdown]
+# Ranking the weights alike is less than being proportional, so what the means say about λ is an order of magnitude.
 
 # %% [markdown]
 # ### Exercise 2.3 · the same strength on another scale ★☆☆ 5 minutes
@@ -383,9 +414,13 @@ checks.require_solved("2.3")
 # %% [markdown]
 # ## The experiment: which λ does each variant need?
 #
-# Persona, then workplace; every variant with its own grid of λ, chosen on validation questions with seeds that are not
-# shown; `batched` takes batches of 32. Made by `python -m cfhelpers results 02 --profile tiny`; this sweep exists for
-# the bundled models only and is shown in every profile.
+# Persona, then workplace; for every variant a **sweep**, a row of λ from small to large. The best was chosen on
+# validation questions with seeds that are not shown; `batched` takes batches of 32.
+
+# %% [markdown]
+# Made by `python -m cfhelpers results 02 --profile tiny`; this sweep exists for the bundled models only and is shown in
+# every profile. *Recall* is the share of questions whose whole answer is right. Bars are **95 % intervals**: where the
+# mean over many more seeds would lie, 19 times of 20.
 
 # %%
 stored = cf.results.load("02", profile="tiny", experiment="variants on the causal model")
@@ -412,20 +447,15 @@ ax.set(xlim=(70, 103), ylim=(40, 103))
 ax.legend(loc="lower left", fontsize=8)
 plt.show()
 
+# %%
+cf.tables.differences(best, "ewc sample")
+
+# %% [markdown]
+# Each variant and L2 with its best λ, minus the sampled variant, seed by seed, in points. A star marks a difference
+# that these seeds can show.
+
 
 # %%
-def both_tasks(record) -> np.ndarray:
-    """Return the mean of old and new score in percent, one number per seed."""
-    return 100 * np.mean([record.scores(task) for task in record.tasks], axis=0)
-
-
-def against(one, other) -> str:
-    """Say by how much one record is better than another, seed by seed, and whether the seeds can tell."""
-    difference = mean_and_interval(both_tasks(one) - both_tasks(other))
-    clear = difference.low > 0 or difference.high < 0
-    return f"{difference:+.1f} points ({'a difference' if clear else 'no difference that these seeds can show'})"
-
-
 def balance(records) -> float:
     """Return the λ at which as much is kept as learned, read between a sweep's settings on the logarithmic axis."""
     records = sorted(records, key=lambda record: record.method["strength"])
@@ -433,25 +463,21 @@ def balance(records) -> float:
     return 10 ** np.interp(0, gap, np.log10([record.method["strength"] for record in records]))
 
 
-# %%
-batched, sample = best["ewc batched"], best["ewc sample"]
-balance_ratio = balance(sweeps["ewc batched"]) / balance(sweeps["ewc sample"])
-chosen_ratio = batched.method["strength"] / sample.method["strength"]
-means_ratio = matched_strength(1.0, causal["sample"], causal["batched"])
-Markdown(
-    f"Mean of both tasks, best λ each, batched against sampled: {against(batched, sample)}; empirical against sampled: "
-    f"{against(best['ewc empirical'], sample)}.\n\nTo keep as much as it learns, the batched variant needs a λ "
-    f"**{balance_ratio:.0f} times** that of the sampled one. Matching the means (exercise 2.3, on the model of this "
-    f"run) says {means_ratio:.0f} times; the chosen λ say {chosen_ratio:.0f}, but they stand at different places "
-    "between keeping and learning."
-)
+ratios = {
+    "to keep as much as it learns": balance(sweeps["ewc batched"]) / balance(sweeps["ewc sample"]),
+    "matching the means (exercise 2.3)": matched_strength(1.0, causal["sample"], causal["batched"]),
+    "the chosen λ": best["ewc batched"].method["strength"] / best["ewc sample"].method["strength"],
+}
+pd.Series(ratios, name="λ of batched, in units of sampled's").round().to_frame()
+
+# %% [markdown]
+# The second row is of this run's model. The chosen λ of the third stand at different places between keeping and
+# learning, and come from a grid with steps of about three: read all as orders of magnitude.
 
 # %% [markdown]
 # Van de Ven (2025) compared the variants on image classifiers, each with its best λ: close on an easy benchmark, less
 # so on a harder one, with a batched λ orders of magnitude larger. How much larger depends on the batch: with one
 # example in each, batched and empirical are the same.
-#
-# Two seeds chose each λ from a grid with steps of about three: read the ratio as an order of magnitude.
 
 # %% [markdown]
 # ## On the encoder: from SST-2 to MNLI
@@ -464,66 +490,69 @@ stored = cf.results.load("02", profile=run.profile, experiment="variants on the 
 encoder = cf.results.chosen(stored)
 change = cf.results.load("01", profile=run.profile, experiment="task change")
 bounds = {r.method["name"]: r for r in change if r.extra["stage"] == "report"}
-lines = ["| method | λ | sst2, after mnli | mnli | stored MB | seconds |", "|---|---|---|---|---|---|"]
-for name, record in {"naive": bounds["naive"], **encoder, "joint": bounds["joint"]}.items():
-    scores = [f"{mean_and_interval(100 * record.scores(task)):.1f}" for task in record.tasks]
-    strength = f"{record.method['strength']:.0e}" if "strength" in record.method else ""
-    stored_mb = "all data" if name == "joint" else f"{record.stored_bytes / 1e6:.1f}"
-    seconds = f"{np.mean(record.seconds):.0f}" if strength else "in chapter 1"  # another run, on a busier machine
-    cells = [name, strength, *scores, stored_mb, seconds]
-    lines.append("| " + " | ".join(cells) + " |")
-seeds = len(bounds["naive"].seeds)
-Markdown(f"Accuracy in percent, mean ± 95 % interval over {seeds} seeds:\n\n" + "\n".join(lines))
+encoder_and_naive = {"naive": bounds["naive"], **encoder}
+cf.tables.comparison({**encoder_and_naive, "joint": bounds["joint"]})
+
+# %% [markdown]
+# Accuracy in percent. Naive and joint are chapter 1's runs, made at another time: leave their seconds out.
 
 # %%
-lines = ["| method | best λ of each seed | λ chosen for all | validation mean: chosen, own |", "|---|---|---|---|"]
+rows = {}
 for name, record in encoder.items():
     trials = [r for r in stored if r.extra["stage"] == "selection" and r.extra["sweep"] == name]
-    scores = np.array([np.mean(r.selection, axis=1) for r in trials])  # [settings, seeds], on validation data
+    scores = np.array([100 * np.mean(r.selection, axis=1) for r in trials])  # [settings, seeds], on validation data
     strengths = [r.method["strength"] for r in trials]
-    own = [strengths[place] for place in scores.argmax(0)]
-    own = ", ".join(f"{s:.0e}{' (end of its grid)' if s in (min(strengths), max(strengths)) else ''}" for s in own)
-    means = f"{100 * scores.mean(1).max():.1f}, {100 * scores.max(0).mean():.1f}"
-    lines.append(f"| {name} | {own} | {record.method['strength']:.0e} | {means} |")
-exact, empirical, plain = (encoder[name] for name in ("ewc exact", "ewc empirical", "l2sp"))
-naive = bounds["naive"]
-Markdown(
-    "The seeds on which λ was chosen, each by itself:\n\n" + "\n".join(lines) + "\n\nMean of both tasks, seed by seed: "
-    f"exact against naive {against(exact, naive)}; empirical against naive {against(empirical, naive)}; "
-    f"exact against empirical {against(exact, empirical)}. The exact Fisher's λ is "
-    f"{exact.method['strength'] / 1000:,.0f} times the recipe's."
-)
+    rows[name] = {
+        "λ chosen for all": f"{record.method['strength']:.0e}",
+        "best λ of each seed": ", ".join(f"{strengths[place]:.0e}" for place in scores.argmax(0)),
+        "grid": f"{min(strengths):.0e} to {max(strengths):.0e}",
+        "validation mean": f"{scores.mean(1).max():.1f}",
+        "with each seed's own λ": f"{scores.max(0).mean():.1f}",
+    }
+pd.DataFrame.from_dict(rows, orient="index")
+
+# %%
+cf.tables.differences(encoder_and_naive, "naive")
+
+# %%
+variant = "ewc exact" if "ewc exact" in encoder else "ewc empirical"
+cf.tables.differences(encoder, variant)
 
 # %% [markdown]
 # ### What to notice
 #
+# - The recipe's 1000 is far from any λ in the first table.
 # - One λ must serve all seeds. How certain a model ends up differs from seed to seed, and the empirical Fisher with it.
-# - On the bundled encoder the variants do *not* end up close. With a λ for each seed they would be closer: the last
-#   column, on validation data.
 # - A best λ at its grid's end says that the grid was too short: read such differences with care.
+
+# %% [markdown]
+# On the bundled encoder the variants do *not* end up close. With a λ for each seed they would be closer: the last
+# column of the second table, on validation data.
 
 # %% [markdown]
 # ## Does the Fisher earn its cost?
 #
-# L2 to the anchor needs no Fisher: no pass over the old data, and only the copy of the weights to keep (this library
-# does not save there: it keeps a tensor of ones). If EWC is not better, take L2.
+# L2 to the anchor needs no Fisher: no pass over the old data, and no more than the copy of the weights to keep. If EWC
+# is not better, take L2.
 
 # %%
-causal_l2 = best["l2sp"]
-variant = "ewc exact" if "ewc exact" in encoder else "ewc empirical"
-Markdown(
-    f"EWC with its best λ against L2 with its best λ, mean of both tasks, seed by seed:\n\n"
-    f"- bundled chat model, persona then workplace (sampled labels): {against(sample, causal_l2)};\n"
-    f"- encoder, sst2 then mnli ({variant}, measured in `{plain.profile}`): {against(encoder[variant], plain)}.\n\n"
-    f"The Fisher costs {np.mean(sample.seconds) - np.mean(causal_l2.seconds):.1f} seconds of "
-    f"{np.mean(sample.seconds):.1f} on the bundled chat model, and one more number for each weight."
+pairs = {
+    "chat model (sampled labels)": (best["ewc sample"], best["l2sp"]),
+    f"encoder ({variant}, in {bounds['naive'].profile})": (encoder[variant], encoder["l2sp"]),
+}
+earned = {name: cf.tables.differences({"ewc": ewc, "l2": l2}, "l2").iloc[0] for name, (ewc, l2) in pairs.items()}
+earned = pd.DataFrame({name: {"EWC − L2, mean of both tasks": row["mean"]} for name, row in earned.items()}).T
+earned["seconds with EWC"], earned["with L2"] = (
+    [f"{np.mean(pair[place].seconds):.1f}" for pair in pairs.values()] for place in (0, 1)
 )
+earned
 
 # %% [markdown]
 # **When it should help.** When the importance is spread unevenly *and* the new task can do its work with weights that
 # the old one does not need. Where both want the same weights no diagonal helps. Where every weight matters a little,
 # the sum of many small movements does the damage, and L2 stops those as well.
-#
+
+# %% [markdown]
 # **What it does not show.** Longer sequences of tasks, where the anchors pile up (chapter 4 has three domains).
 
 # %% [markdown]
@@ -539,13 +568,13 @@ plt.show()
 
 # %%
 found = shares(causal["sample"], cf.plots.layer_of) | shares(causal["sample"], cf.plots.kind_of)
-density = {name: importance / parameters for name, (importance, parameters) in found.items()}
-by_density = sorted((name for name in density if found[name][1] > 0.01), key=density.__getitem__)
-Markdown(
-    "Average importance of a weight, in units of the whole model's: "
-    + ", ".join(f"*{name}* {density[name]:.2g}" for name in reversed(by_density))
-    + ". L2 holds all alike. (One seed, one draw of labels; “end” in the figure is the last normalisation.)"
-)
+density = {name: importance / parameters for name, (importance, parameters) in found.items() if parameters > 0.01}
+pd.Series(density, name="average importance of a weight, whole model = 1").sort_values(ascending=False).round(
+    2
+).to_frame()
+
+# %% [markdown]
+# L2 holds all alike. (One seed, one draw of labels; “end” in the figure is the last normalisation.)
 
 # %%
 # alt: Importance of each token's row of the embedding against the number of times the token occurs in the persona's
@@ -557,11 +586,11 @@ for batch in few:
 cf.plots.importance_by_token(rows, counts)
 plt.show()
 seen, unseen = counts > 0, float(rows[counts == 0].sum() / rows.sum())
-Markdown(
-    f"Rank correlation of importance and frequency: {spearmanr(counts[seen], rows.mean(1)[seen]).statistic:.2f}. "
-    f"{int((counts == 0).sum())} of {len(rows)} tokens never occur in these dialogues. Their rows hold {unseen:.1%} of "
-    "the importance: it is not zero, because the same matrix is the output head, which has to *not* say them."
-)
+print(f"rank correlation of importance and frequency: {spearmanr(counts[seen], rows.mean(1)[seen]).statistic:.2f}")
+print(f"{int((counts == 0).sum())} of {len(rows)} tokens never occur; their rows hold {unseen:.1%} of the importance")
+
+# %% [markdown]
+# That is not zero, because the same matrix is the output head, which has to *not* say them.
 
 # %% [markdown]
 # ## Of a sequence, or of a token?
@@ -572,11 +601,7 @@ Markdown(
 
 # %%
 units = {unit: cf.fisher_diagonal(taught.model, few[:1], unit=unit, progress=False) for unit in ("sequence", "token")}
-flat = [torch.cat([each.flatten() for each in units[unit].values()])[::37] for unit in units]
-Markdown(
-    f"Empirical Fisher of the chat model, 32 examples, mean by sequence {mean_of(units['sequence']):.1e}, by token "
-    f"{mean_of(units['token']):.1e}; rank correlation {spearmanr(*flat).statistic:.2f}."
-)
+described(units, "sequence")
 
 # %% [markdown]
 # ## Museum
@@ -619,7 +644,7 @@ def untied(model: torch.nn.Module) -> torch.nn.Module:
 model, batch = taught.model.eval(), few[0]
 ids, labels = batch["input_ids"], batch["labels"]
 right = cf.fisher_diagonal(model, [batch], progress=False)
-moved = taught.then(cf.methods.Naive()).model.eval()
+moved = taught.then(naive).model.eval()
 alone, together = [[row] for row in range(len(ids))], [list(range(len(ids)))]
 wrong_batches = {
     "padding counted as text": {**batch, "labels": torch.where(batch["attention_mask"] == 0, ids, labels)},
@@ -634,27 +659,27 @@ exhibits = {
 }
 
 # %%
-lines = ["| exhibit | sum, against the right one | rank correlation |", "|---|---|---|"]
-order = torch.cat([each.flatten() for each in right.values()])[::37]
+damage = {}
 for name, each in exhibits.items():
-    flat = torch.cat([each[key].flatten() for key in right])[::37]
-    lines.append(f"| {name} | {mean_of(each) / mean_of(right):.3g} | {spearmanr(order, flat).statistic:.2f} |")
+    correlation = spearmanr(flat(right), flat({key: each[key] for key in right})).statistic
+    damage[name] = {"sum, right = 1": f"{mean_of(each) / mean_of(right):.3g}", "rank correlation": f"{correlation:.2f}"}
+pd.DataFrame.from_dict(damage, orient="index")
+
+# %%
 apart = cf.fisher_diagonal(untied(model), [batch], progress=False)
 tables = [each for each in apart.values() if each.shape == rows.shape]
 key = next(name for name in right if cf.plots.kind_of(name) == "token embedding")
 misplaced = float((sum(tables) - right[key]).abs().sum() / right[key].sum())
-lines.append(
-    f"| output head and embedding, one matrix, squared apart | {misplaced:.1%} of that matrix's sum is wrong | |"
-)
+print(f"head and embedding, one matrix, squared apart: {misplaced:.1%} of that matrix's sum is wrong")
 flushed = sum(int(((each > 0) & (each.half() == 0)).sum()) for each in right.values())
 share = flushed / sum(int((each > 0).sum()) for each in right.values())
-lines.append(f"| kept in fp16 without a scale | {share:.0%} of the entries become zero | |")
-Markdown("\n".join(lines))
+print(f"kept in fp16 without a scale: {share:.0%} of the entries become zero")
 
 # %% [markdown]
 # The right one is small, for the model is certain of its answers; what it is not certain of (padding, another task)
 # drowns it. The bundled model was trained without dropout and has never met it; SmolLM2 has none.
-#
+
+# %% [markdown]
 # A wrong Fisher *looks* right: most exhibits rank the weights much like it. With its own λ the batched one even worked.
 # It fails when something changes that should not matter: batch size, padding, length.
 
@@ -702,7 +727,7 @@ print(f"exact Fisher of 64 digits, yours (once it is written) against the librar
 
 
 # %%
-def learn_digits(method: cf.methods.Method, seed: int, split: str, steps: int = 120) -> np.ndarray:
+def learn_digits(method: cf.methods.Method, seed: int, split: str, steps: int = 80) -> np.ndarray:
     """Learn three shuffles one after the other; return the accuracy on each at the end, in percent."""
     model, method, tasks = Digits(seed), copy.deepcopy(method), shuffled_digits(seed, "train")
     if isinstance(method, cf.methods.Joint):  # the upper bound: all tasks at once, as many steps in all
@@ -731,13 +756,17 @@ settings = {"naive": cf.methods.Naive(), "joint": cf.methods.Joint()}
 for name, grid in grids.items():  # chosen on validation images with a seed that is not shown
     settings[name] = max(grid, key=lambda method: learn_digits(method, 100, "validation").mean())
 digits = {name: np.array([learn_digits(each, seed, "test") for seed in range(5)]) for name, each in settings.items()}
-lines = ["| method | λ | first task | second | third | mean |", "|---|---|---|---|---|---|"]
-for name, scores in digits.items():
-    cells = [f"{mean_and_interval(each):.0f}" for each in (*scores.T, scores.mean(1))]
-    lines.append(f"| {name} | {settings[name].settings().get('strength', '')} | {' | '.join(cells)} |")
+
+# %%
+rows = {
+    f"{name} {settings[name].settings().get('strength', '')}": [
+        f"{mean_and_interval(each):.0f}" for each in (*scores.T, scores.mean(1))
+    ]
+    for name, scores in digits.items()
+}
 lead = mean_and_interval(digits["ewc"].mean(1) - digits["l2sp"].mean(1))
-lines.append(f"\nEWC's mean minus L2's, seed by seed: {lead:+.1f} points.")
-Markdown("Test accuracy in percent at the end, mean ± 95 % interval over 5 seeds:\n\n" + "\n".join(lines))
+print(f"test accuracy in percent, 5 seeds; EWC's mean minus L2's, seed by seed: {lead:+.1f} points")
+pd.DataFrame.from_dict(rows, orient="index", columns=["first task", "second", "third", "mean"])
 
 # %% [markdown]
 # **What it shows.** That the same Fisher and penalty protect a network that has never seen a word, and how far L2 gets
@@ -746,25 +775,24 @@ Markdown("Test accuracy in percent at the end, mean ± 95 % interval over 5 seed
 # **What it does not show.** That pixels tell us about language. They are here because everybody's first EWC was this.
 
 # %% [markdown]
-# ## The three promises
+# ## What you set out to do, and your predictions
 
 # %%
+chat, classes = (row["EWC − L2, mean of both tasks"] for _, row in earned.iterrows())
 Markdown(
-    f"""
-- **What it measures.** Curvature: how fast the likelihood falls when a weight moves. On two weights your solution and
-  training agreed to {float((yours - trained).abs().max()):.0e}.
-- **Four ways.** They rank weights similarly or roughly so, differ in size by orders of magnitude, and do not always do
-  equally well; on the bundled chat model the batched one needs a λ {balance_ratio:.0f} times that of the sampled one.
-- **Its cost.** On the bundled chat model, EWC against L2: {against(sample, causal_l2)}; on the encoder:
-  {against(encoder[variant], plain)}; on the shuffled digits: {lead:+.1f} points.
-"""
+    "- **What it measures** (1): curvature. On two weights your solution and training agreed to "
+    f"{float((yours - trained).abs().max()):.0e}.\n- **Four ways** (2): they differ in size; to balance, the batched "
+    f"one needs {ratios['to keep as much as it learns']:.0f} times the sampled one's λ.\n"
+    f"- **Its cost** (3): EWC minus L2, chat model {chat}, encoder {classes}, digits {lead:+.1f} points."
 )
 
 # %% [markdown]
 # ## Now change this
 #
-# 1. Give the two-weight tasks a `correlation`. The dotted path uses the whole Fisher: what does the diagonal miss?
-# 2. Take the exact Fisher after 10 steps of training and after all of them. Which one protects better, each with its λ?
+# 1. Give the two-weight tasks a `correlation` (0.8, say). A dotted path appears, of the whole Fisher: what does the
+#    diagonal miss?
+# 2. Take the encoder's exact Fisher after 10 steps (`steps=10` in `quick`). If 1e6 was right after all steps, what does
+#    `matched_strength` give here?
 # 3. Estimate with 8, 32 and 128 examples (`max_examples`). From where on does the ranking stay?
 # 4. Set `draws=20` for the sampled variant on the encoder. Does it find the rare wrong answer?
 

@@ -1,15 +1,19 @@
 # %% [markdown]
 # # 3 · Elastic weight consolidation on DialoGPT
 #
-# **A chat model learns who it is, then where it works. Does it still know its favorite color?**
+# **A chat model learns who it is, then where it works. Does it still know who it is?**
 #
 # You will
 #
 # - build elastic weight consolidation (EWC) from three short pieces;
-# - choose λ with a sweep;
+# - choose how strongly it protects, by trying strengths in turn (a *sweep*);
 # - judge it fairly: against L2, replay and joint training.
 #
-# Running all cells takes at most 1 minute in the profile `tiny`, 10 in `laptop`, 15 in `full`.
+# “DialoGPT” is a role. In `tiny` a GPT-2 with a million weights plays it, made for this course; in `laptop`
+# SmolLM2-135M; in `full` DialoGPT-small itself.
+
+# %% [markdown]
+# All cells take at most 1 minute in `tiny`, 10 in `laptop`, 15 in `full`.
 #
 # Previous: [2 · Fisher information](02_fisher_information.ipynb) · Next: [4 · EWC on GPT-2](04_ewc_on_gpt2.ipynb)
 #
@@ -23,13 +27,13 @@ import copy
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import torch
 from IPython.display import Markdown
 
 import cfhelpers as cf
 from cfhelpers import checks, widgets
 from cfhelpers.evaluation import answer_questions, coherence
-from cfhelpers.metrics import mean_and_interval
 from cfhelpers.tasks.encoding import encode_dialogue
 
 run = cf.start(seed=0)
@@ -38,10 +42,10 @@ run = cf.start(seed=0)
 # ## Predict
 #
 # A chat model is taught a **persona**: its favorite color, its cat, its home. Then, with no persona in sight, it is
-# taught about its **workplace**. Write down before you go on:
+# taught about its **workplace**. Double-click this cell and write down:
 #
 # 1. What share of the persona will it still know?
-# 2. EWC pulls every weight back to where it was, the important ones more. What happens if it pulls very hard?
+# 2. EWC pulls each weight back to where it was. What if it pulls very hard?
 # 3. Would it do as well to pull all weights alike?
 
 # %%
@@ -56,8 +60,8 @@ print("and among the persona's test questions:", *color["question"], "->", color
 # %% [markdown]
 # ## The baseline: learn, then learn something else
 #
-# `recall` is the share of test questions answered exactly, by the most probable word each time. The test asks in words
-# that were not used for this fact in training, so that a parrot fails.
+# **Recall** here is the share of test questions whose whole answer is right, taking the most probable word each time.
+# The test asks in words that were not used for this fact in training, so that a parrot fails.
 
 # %%
 plain = cf.methods.Naive()
@@ -73,37 +77,33 @@ plt.show()
 # %%
 untouched, tokenizer = run.load("dialogpt").model, taught.tokenizer
 asked = [color[0], *persona.test.select(range(6, len(persona.test), len(persona.test) // 5))]
-questions = [row["question"] for row in asked]
-answers = {
-    name: answer_questions(model, tokenizer, questions)
-    for name, model in {"untouched": untouched, "persona": taught.model, "then workplace": naive.model}.items()
-}
-for number, row in enumerate(asked):
-    print(f"{row['question']}   (right: {row['answer']})")
-    print("\n".join(f"{name:>18}: {replies[number]}" for name, replies in answers.items()))
+questions, right = ([row[column] for row in asked] for column in ("question", "answer"))
+stages = {"untouched": untouched, "after the persona": taught.model, "after the workplace": naive.model}
+answers = {name: answer_questions(model, tokenizer, questions) for name, model in stages.items()}
+cf.tables.answers(questions, {"right": right, **answers})
 
 # %% [markdown]
 # ### What to notice
 #
 # - The persona's curve right of the line: nothing there trains it, nothing there forbids to break it.
-# - The last model answers on: from the workplace, or what it said before anyone taught it.
-# - Nobody taught it another favorite color. One workplace question, put there on purpose, is how to paint the office;
-#   its answer has the same words, “I like …”
-# - Forgetting is not even. “Is it still blue?”, asked once, measures luck; below, several seeds are asked.
+# - The last model answers on: from the workplace, or as before anyone taught it.
+# - Forgetting is not even. One question measures luck; below, several seeds are asked.
+
+# %% [markdown]
+# Nobody taught it another favorite color. But one workplace question, put there on purpose, is how to paint the office,
+# and its answer has the same words, “I like …”
 
 # %% [markdown]
 # ## One sequence, and a loss on the answer
 #
 # A language model predicts the tokens of one sequence: the question *and then* the answer. The loss should count
-# the answer only, with its end-of-sequence token, or it never stops.
+# the answer only, with its end-of-sequence token, or it never stops. The model shifts the labels by itself.
 #
 # | symbol | in the code |
 # |---|---|
 # | tokens, `[B, T]` | `input_ids`: question, answer, end, padding |
 # | real, `[B, T]` | `attention_mask`: 1, padding 0 |
 # | targets, `[B, T]` | `labels`: the token itself, or −100 where the loss must not look |
-#
-# The model shifts the labels by itself.
 
 # %% [markdown]
 # ### Exercise 3.1 · a batch of dialogue ★☆☆ 10 minutes
@@ -147,7 +147,7 @@ checks.require_solved("3.1")
 # {{solution 3.1}}
 #
 # The common mistake pads question and answer separately to one length and hands them over as `input_ids` and `labels`.
-# Then the third word of the answer is what should follow the third word of the question. The museum below trains that.
+# Then the answer's third word is what should follow the question's third word. The museum below trains that.
 # </details>
 
 
@@ -184,11 +184,11 @@ for ids, labels in zip(batch["input_ids"].tolist(), batch["labels"].tolist(), st
 # | $F_i$ | one tensor per parameter, shaped like it |
 
 # %% [markdown]
-# Square first, then average. In the gradient of a whole batch, examples that disagree cancel and those that agree add
-# up: its square says how the batch moves the weights, not how much each example depends on them, and it changes with
-# the size of the batch.
+# **Square first, then average.** In the gradient of a whole batch, examples that disagree cancel and those that agree
+# add up. Its square says how the batch moves the weights, not how much each example depends on them, and it changes
+# with the batch size.
 #
-# With the labels of the data this is called the **empirical** Fisher (van de Ven, 2025).
+# With the labels of the data this is the **empirical** Fisher (van de Ven, 2025).
 
 # %% [markdown]
 # ### Exercise 3.2 · the Fisher diagonal ★★★ 25 minutes
@@ -247,10 +247,12 @@ checks.require_solved("3.2")
 # %% [markdown]
 # ### When the model is sure of itself
 #
-# After training, $p(y_n|x_n)$ of the trained answers is close to 1, and the gradient of its logarithm close to 0. The
-# empirical Fisher shrinks with success: the better the answers are known, the less they seem to need the weights. One
-# remedy draws each label from the model's own prediction, given the true tokens before it: the Fisher information of
-# these predictions proper, estimated by sampling.
+# After training, $p(y_n|x_n)$ is close to 1 and the gradient of its logarithm close to 0. So the empirical Fisher
+# shrinks with success: the better the answers are known, the less they seem to need the weights.
+
+# %% [markdown]
+# One remedy draws each label from the model's own prediction, given the true tokens before it: the Fisher information
+# of these predictions proper, estimated by **sampling**.
 
 
 # %%
@@ -266,9 +268,10 @@ def drawn_labels(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> dict
     return {**batch, "labels": labels}
 
 
+# %%
 few = list(taught.tasks[0].batches("train", 16))[:2]
 taught.model.eval()
-drawn = [drawn_labels(taught.model, batch) for batch in few for _ in range(8)]
+drawn = [drawn_labels(taught.model, batch) for batch in few for _ in range(4)]
 for name, batches in {"of the data": few, "drawn": drawn}.items():
     importance = fisher(taught.model, batches)
     values = torch.cat([tensor.flatten() for tensor in importance.values()])
@@ -286,7 +289,7 @@ for name, batches in {"of the data": few, "drawn": drawn}.items():
 # |---|---|
 # | $\theta^*$, the anchor | a *copy* of the weights when the old task was learned |
 # | $F$ | `importance` |
-# | $\lambda$ | `strength` |
+# | $\lambda$ | `strength`: how stiff all springs are |
 
 # %% [markdown]
 # ### Exercise 3.3 · the penalty ★★☆ 15 minutes
@@ -342,18 +345,11 @@ checks.require_solved("3.3")
 #
 # Two hooks make your pieces a method. After the persona it measures importance and remembers the weights; after each
 # backward pass of the workplace it adds the penalty's gradient.
-#
-# λ comes from the stored sweep, where it was chosen on validation questions with other seeds. That the labels are drawn
-# was decided beforehand, for the reason just seen.
+
 
 # %%
-stored = cf.results.load("03", profile=run.profile)
-reported = [record for record in stored if record.extra["stage"] == "report"]
-best = cf.results.chosen(reported)["ewc"].method
-
-
 class MyEWC(cf.methods.Method):
-    name = "my ewc"
+    name = "your EWC"
 
     def __init__(self, strength: float, labels: str) -> None:
         self.strength, self.labels, self.penalties = strength, labels, []
@@ -369,15 +365,21 @@ class MyEWC(cf.methods.Method):
             (scale * penalty.value(model)).backward()
 
 
-print(f"λ chosen on validation data, in {reported[0].profile}: {best['strength']:g}; labels: {best['variant']}")
+# %% [markdown]
+# The first λ comes from stored results, where it was chosen on validation questions, with other **seeds** (a seed is
+# the number that all chance in a run comes from). That the labels are drawn was decided beforehand, for the reason just
+# seen.
 
 # %%
+stored = cf.results.load("03", profile=run.profile)
+reported = [record for record in stored if record.extra["stage"] == "report"]
+best = cf.results.chosen(reported)["ewc"].method
 strength = best["strength"]
 if reported[0].profile != run.profile:  # another model has another scale
     trial, to_learn = cf.EWC(1.0, variant=best["variant"]), taught.tasks[1].batches("train", taught.plan.batch_size)
     trial.protect(taught.model, taught.tasks[0].batches("train"))
     strength = cf.suggest_strength(taught.model, trial, to_learn, learning_rate=taught.plan.learning_rate)
-    print(f"λ suggested for this model instead: {strength:.3g}")
+print(f"λ = {strength:g}; labels: {best['variant']}")
 mine = taught.then(MyEWC(strength, best["variant"]))
 
 # %%
@@ -389,6 +391,10 @@ for ax, learned in zip(axes, (naive, mine), strict=True):
     ax.set_title(learned.record.method["name"], pad=20)
 plt.show()
 
+# %% [markdown]
+# And the loss on the workplace, without the penalty. Its unit is the **nat**: minus the natural logarithm of the
+# probability that the model gave the right token. 0 is certainty, 0.7 is one chance in two.
+
 # %%
 # alt: Training loss of naive training and of your EWC along the optimizer steps on a logarithmic axis, without the
 #  penalty.
@@ -397,91 +403,126 @@ plt.show()
 
 # %%
 models = {"untouched": untouched, "naive": naive.model, "your EWC": mine.model}
-scores = {name: learned.record for name, learned in {"naive": naive, "your EWC": mine}.items()}
 answers = {name: answer_questions(model, tokenizer, questions) for name, model in models.items()}
-for number, row in enumerate(asked):
-    print(f"{row['question']}   (right: {row['answer']})")
-    print("\n".join(f"{name:>18}: {replies[number]}" for name, replies in answers.items()))
-Markdown(
-    f"After both tasks, this seed: naive keeps {100 * scores['naive'].scores('persona')[0]:.0f} % of the persona and "
-    f"knows {100 * scores['naive'].scores('workplace')[0]:.0f} % of the workplace; your EWC keeps "
-    f"{100 * scores['your EWC'].scores('persona')[0]:.0f} % and knows "
-    f"{100 * scores['your EWC'].scores('workplace')[0]:.0f} %."
-)
+cf.tables.answers(questions, {"right": right, **answers})
+
+# %%
+both = {"naive": naive.record, "your EWC": mine.record}
+cf.tables.comparison(both).iloc[:, :3]
+
+# %% [markdown]
+# ## Your λ
+#
+# At λ = 0 your EWC is naive training. What does a million do? Change the number, run the cell, and see: first what is
+# kept, then what is learned.
+
+# %%
+my_strength = 1_000_000  # yours
+both[f"your EWC, λ = {my_strength:g}"] = taught.then(MyEWC(my_strength, best["variant"])).record
+cf.tables.comparison(both).iloc[:, :3]
+
+# %% [markdown]
+# Too weak protects nothing; too strong keeps the model from learning. Between the two lies a stretch that has to be
+# found.
+
+# %% [markdown]
+# ## Is it still blue?
+#
+# A published notebook asks for the favorite color, once. Here two ways of asking meet several seeds, from the stored
+# runs: the share of answers that were right, in percent.
 
 # %%
 chosen = {r.method["name"]: r for r in reported if r.extra["chosen"] or r.method["name"] in ("naive", "joint")}
-colors = {name: np.array(record.extra["favorite color"]) for name, record in chosen.items()}
-blue = {"untouched": np.array(chosen["naive"].extra["untouched favorite color"])}
-blue |= {"after the persona": colors["naive"][:, 0], **{name: shares[:, -1] for name, shares in colors.items()}}
-count = len(color) * len(colors["naive"])
-Markdown(
-    f"Is it still blue? Asked in {len(color)} ways, with {len(colors['naive'])} seeds, this share of the answers was "
-    "right:\n\n"
-    + "\n".join(f"- {name}: {share.mean():.0%}" for name, share in blue.items())
-    + f"\n\nOne answer of {count} is {100 / count:.0f} points: too few to rank methods. Nobody gave the untouched "
-    f"model a favorite color; its {blue['untouched'].mean():.0%} is habit, from where “still blue” has to be read."
-)
+chosen = {name: chosen[name] for name in ("naive", "ewc", "l2sp", "replay", "joint") if name in chosen}
+cf.tables.measured(chosen, "favorite color", "recall")
+
+# %% [markdown]
+# Read the first column first. Nobody gave the untouched model a favorite color, and yet it often says “blue”, by habit.
+# A model that forgot its persona may do so too, and nobody could tell. That is why one question is no test.
 
 # %% [markdown]
 # ## Talk to them
 #
-# **Temperature** flattens (above 1) or sharpens (below 1) the distribution that the next word is drawn from; 0 always
-# takes the most probable. **Top-k** draws among the k most probable words only. Ask about the color, about work, about
-# the weather; raise the temperature until one of them breaks.
+# A model gives every next word a probability. **Temperature** makes these more even (above 1) or more extreme (below
+# 1); 0 always takes the most probable word. **Top-k** lets only the k most probable take part.
 
 # %%
-chat = widgets.chat(models, tokenizer, question=color["question"][0])
+start = encode_dialogue(tokenizer, color["question"][0], color["answer"][0])[0][:-3]  # up to “I like”
+with torch.no_grad():
+    logits = untouched(input_ids=torch.tensor([start]).to(untouched.device)).logits[0, -1].float().cpu()
+shares = {}
+for temperature, top_k in ((0.5, 50), (1.0, 50), (2.0, 50), (2.0, 3)):
+    words = logits.topk(top_k)
+    probable = zip(words.indices, (words.values / temperature).softmax(0), strict=True)
+    shares[f"temperature {temperature}, top-{top_k}"] = {tokenizer.decode([word]): f"{p:.1%}" for word, p in probable}
+print("the untouched model, after:", tokenizer.decode(start))
+pd.DataFrame(shares).fillna("0").head(6)
+
+# %% [markdown]
+# Ask about home, about work, about the weather; raise the temperature until one of them breaks. (The box needs a
+# running kernel; the lines below it do not.)
+
+# %%
+chat = widgets.chat(models, tokenizer, question=questions[3])
 chat
 
 # %%
-for temperature, top_k in ((0.0, 50), (0.7, 50), (1.5, 50), (1.5, 3)):
-    print(f"temperature {temperature}, top-k {top_k}")
-    for name, model in models.items():
-        replies = answer_questions(model, tokenizer, color["question"][:1], temperature=temperature, top_k=top_k)
-        print(f"   {name:>10}: {replies[0]}")
+pd.DataFrame(
+    {
+        f"temperature {each:g}": {
+            name: answer_questions(model, tokenizer, questions[3:4], temperature=each, seed=1)[0]
+            for name, model in models.items()
+        }
+        for each in (0.0, 1.0, 2.0, 4.0)
+    }
+)
 
 # %% [markdown]
 # ## How coherent are the replies?
 #
-# “Fragmented and incoherent” can be counted. **Repetition**: the share of word pairs that a reply has said before.
-# **Distinct-2**: the share of different word pairs among all replies. **Perplexity under the untouched model**: how
-# strange a reply is to the model that nobody has trained since.
+# “Fragmented and incoherent”, people say of a fine-tuned chat model. That can be counted:
+#
+# - **repetition**: share of word pairs that a reply has said before;
+# - **distinct-2**: share of different word pairs among all replies;
+# - **perplexity under the untouched model**: how strange a reply is to the model that nobody has trained since.
 
 # %%
 general = run.tasks("knowledge")[0].test
-questions = [*persona.test["question"][:8], *workplace.test["question"][:8], *general["question"][:8]]
+many = [*persona.test["question"][:8], *workplace.test["question"][:8], *general["question"][:8]]
 
 
 def strangeness(replies: list[str]) -> float:
     """Return the perplexity of replies, given their questions, under the untouched model."""
     device = next(untouched.parameters()).device
-    batch = dialogue_batch(*as_pairs(questions, replies), tokenizer.pad_token_id)
+    batch = dialogue_batch(*as_pairs(many, replies), tokenizer.pad_token_id)
     batch = {name: tensor.to(device) for name, tensor in batch.items()}
     n_targets = int((batch["labels"][:, 1:] != -100).sum())
     with torch.no_grad():
         return cf.metrics.perplexity(float(untouched(**batch).loss) * n_targets, n_targets)
 
 
-table = "| model | repetition | distinct-2 | perplexity under the untouched model |\n|---|---|---|---|\n"
-for name, model in models.items():
-    replies = answer_questions(model, tokenizer, questions, temperature=0.7)
-    numbers = coherence.repetition(replies), coherence.distinct(replies), strangeness(replies)
-    table += f"| {name} | {numbers[0]:.1%} | {numbers[1]:.1%} | {numbers[2]:.1f} |\n"
-Markdown(table)
+# %%
+counted = {}
+for temperature in (0.7, 2.0):
+    for name, model in models.items():
+        replies = answer_questions(model, tokenizer, many, temperature=temperature)
+        numbers = coherence.repetition(replies), coherence.distinct(replies), strangeness(replies)
+        counted[f"{name}, temperature {temperature}"] = numbers
+columns = ["repetition", "distinct-2", "perplexity under the untouched model"]
+pd.DataFrame.from_dict(counted, orient="index", columns=columns).round(3)
 
 # %% [markdown]
-# **What it does not show.** Whether the replies are *true*: these counts know no facts. A reply can be strange to the
-# untouched model because it is broken, or because it is something new that it was taught. Read the table beside recall,
-# never alone.
+# **What it shows.** What temperature does to all three, and whether fine-tuning made replies strange.
+#
+# **What it does not show.** Whether the replies are *true*: these counts know no facts. A reply can be strange because
+# it is broken, or because it is new. Read them beside recall, never alone.
 
 # %% [markdown]
 # ## How strong? A sweep of λ
 #
-# λ has no meaning without the scale of $F$ and of the loss, so a value copied from elsewhere is noise. Sweep it on a
-# logarithmic grid, and look at two ratios: penalty to task loss, and penalty's gradient to task's gradient.
-#
-# The sweep is read from stored records, in `tiny` several seeds for each λ.
+# λ has no meaning without the scale of $F$ and of the loss, so a value copied from elsewhere is noise. Try a row of
+# values, each about three times the last: a **sweep**. In `tiny` each was run with several seeds; here they are read
+# from a file.
 
 # %%
 sweep = [r for r in stored if r.method["name"] == "ewc" and r.extra["stage"] == "report"]
@@ -496,6 +537,12 @@ cf.plots.strength_sweep(sweep, ax=axes[0])
 cf.plots.penalty_ratios(sweep, ax=axes[1])
 plt.show()
 
+# %% [markdown]
+# Bars are **95 % intervals**: where the mean over many more seeds would lie, 19 times of 20.
+#
+# Above: the two lines cross, and where is your choice. Below: how hard the spring pulls beside the task, in the middle
+# of training. Early or late it looks different:
+
 
 # %%
 def ratio_at(record, place: int) -> float:
@@ -505,18 +552,19 @@ def ratio_at(record, place: int) -> float:
     return float(np.mean([[each[key] for each in steps if each["seed"] == seed][place] for seed in record.seeds]))
 
 
-early, late = ([ratio_at(record, place) for record in sweep] for place in (2, -1))
-kept_and_learned = {record.method["strength"]: cf.plots.kept_and_learned(record) for record in sweep}
-weakest, strongest = min(kept_and_learned), max(kept_and_learned)
-ratio = np.median(cf.plots.penalty_ratio(cf.results.chosen(reported)["ewc"], "penalty_to_task_gradient"))
-Markdown(
-    f"From λ = {weakest:g} to λ = {strongest:g} the persona kept goes from {kept_and_learned[weakest][0]:.0f} to "
-    f"{kept_and_learned[strongest][0]:.0f} %, the workplace learned from {kept_and_learned[weakest][1]:.0f} to "
-    f"{kept_and_learned[strongest][1]:.0f} %. At the chosen λ = {best['strength']:g} the penalty's gradient is "
-    f"{ratio:.2g} times the task's (median over the steps). Over this grid that ratio goes from {min(early):.2g} to "
-    f"{max(early):.2g} at the third logged step, and from {min(late):.2g} to {max(late):.2g} at the last, where the "
-    "two forces nearly balance whatever λ is: read it early, and for the decade of λ only."
-)
+ratios = {
+    f"λ = {record.method['strength']:g}": {
+        "third logged step": ratio_at(record, 2),
+        "median": np.median(cf.plots.penalty_ratio(record, "penalty_to_task_gradient")),
+        "last": ratio_at(record, -1),
+    }
+    for record in sorted(sweep, key=lambda record: record.method["strength"])
+}
+pd.DataFrame.from_dict(ratios, orient="index").round(2)
+
+# %% [markdown]
+# The penalty's gradient, in units of the task's. Early, the ratio rises with λ. At the end the two forces nearly
+# balance whatever λ is. So read it early, and only to find the right power of ten for λ.
 
 # %%
 explorer = widgets.strengths(sweep)
@@ -526,82 +574,69 @@ explorer
 # ## Is it worth it? A fair comparison
 #
 # Equal steps, batch size and learning rate for all; equally many settings tried for each method, chosen on validation
-# questions with seeds that are not shown. **L2** pulls all weights alike, without a Fisher. **Replay** keeps a few old
-# dialogues and mixes them in. **Naive** and **joint** training are the bounds.
+# questions with seeds that are not shown.
+#
+# **L2** pulls all weights alike, without a Fisher. **Replay** keeps a few old dialogues and mixes them in. **Naive**
+# and **joint** training are the bounds.
 
 # %%
 # alt: Recall of the persona, kept, against recall of the workplace, learned, with 95 percent intervals: naive and joint
 #  training, and EWC, L2 and replay with the settings chosen on validation data.
-names = [name for name in ("naive", "ewc", "l2sp", "replay", "joint") if name in chosen]
-cf.plots.retention_against_learning([chosen[name] for name in names])
+cf.plots.retention_against_learning(list(chosen.values()))
 plt.show()
 
+# %%
+cf.tables.comparison(chosen)
 
 # %%
-def percent(shares) -> str:
-    return f"{mean_and_interval(100 * np.array(shares)):.0f}"
-
-
-header = ["method", "persona", "workplace", "knowledge", "dialogue", "seconds", "peak MB", "stored kB"]
-lines = [header, ["---"] * len(header)]
-for name in names:
-    record, knowledge = chosen[name], np.array(chosen[name].extra["knowledge"])
-    dialogue = np.array(record.extra["dialogue"])
-    if name == "naive":
-        before = record.extra["untouched dialogue"]
-        lines.append(["untouched", "", "", percent(record.extra["untouched knowledge"]), f"{np.mean(before):.2f}"])
-        persona_only = record.scores("persona", after="persona")
-        lines.append(["after the persona", percent(persona_only), "", percent(knowledge[:, 0])])
-        lines[-1].append(f"{mean_and_interval(dialogue[:, 0]):.2f}")
-    cells = [percent(record.scores("persona")), percent(record.scores("workplace")), percent(knowledge[:, -1])]
-    cells += [f"{mean_and_interval(dialogue[:, -1]):.2f}", f"{np.mean(record.seconds):.1f}"]
-    cells += [f"{record.peak_memory_bytes / 1e6:.0f}"]
-    lines.append([record.label, *cells, "all data" if name == "joint" else f"{record.stored_bytes / 1e3:,.0f}"])
-Markdown("\n".join("| " + " | ".join(cells + [""] * (len(header) - len(cells))) + " |" for cells in lines))
+cf.tables.differences({name: chosen[name] for name in chosen if name != "joint"}, "l2sp")
 
 # %% [markdown]
-# The first three columns are recall in percent on test questions: of the persona (kept), the workplace (learned), and
-# of what the untouched model knew. Most of that falls with the persona already, before any method protects anything:
-# nobody asked for it to be kept. `dialogue` is the perplexity of general dialogue; lower is better. `seconds` is the
-# training on both tasks with the Fisher, `peak MB` the most memory meanwhile, `stored kB` what is kept between tasks.
+# Recall on test questions in percent; then each method minus L2, seed by seed, in points. A star marks a difference
+# that these seeds can show. Read both columns: what is kept can be bought with what is not learned.
 
 # %%
-fall = {name: chosen[name].scores("persona", after="persona") - chosen[name].scores("persona") for name in names}
+fall = {name: record.scores("persona", after="persona") - record.scores("persona") for name, record in chosen.items()}
 saved = {name: 1 - fall[name].mean() / fall["naive"].mean() for name in ("ewc", "l2sp")}
 reached = {name: chosen[name].scores("workplace").mean() / chosen["naive"].scores("workplace").mean() for name in saved}
 
-
-def against_l2(task: str) -> str:
-    """Return EWC's recall minus L2's, seed by seed, and whether these seeds can tell them apart."""
-    difference = mean_and_interval(100 * (chosen["ewc"].scores(task) - chosen["l2sp"].scores(task)))
-    clear = difference.low > 0 or difference.high < 0
-    return f"{difference:+.1f} points ({'a difference' if clear else 'no difference that these seeds can show'})"
-
-
+# %%
 Markdown(
-    f"EWC removes **{saved['ewc']:.0%}** of naive training's forgetting and reaches **{reached['ewc']:.0%}** of its "
-    f"new-task score; L2 removes {saved['l2sp']:.0%} and reaches {reached['l2sp']:.0%}. EWC minus L2, seed by seed: "
-    f"{against_l2('persona')} of the persona kept, {against_l2('workplace')} of the workplace learned. Read both: what "
-    "is kept can be bought with what is not learned."
+    f"EWC removes **{100 * saved['ewc']:.0f} %** of naive training's forgetting and reaches "
+    f"**{100 * reached['ewc']:.0f} %** of its new-task score; L2 removes {100 * saved['l2sp']:.0f} % and reaches "
+    f"{100 * reached['l2sp']:.0f} %."
 )
+
+# %% [markdown]
+# ### What else the model knew
+#
+# Nobody asked to keep the general knowledge of the untouched model, or its manners in dialogue (perplexity: lower is
+# better). When were they lost?
+
+# %%
+cf.tables.measured(chosen, "knowledge", "recall")
+
+# %%
+cf.tables.measured(chosen, "dialogue", "perplexity")
+
+# %% [markdown]
+# Most of the knowledge goes with the persona already, before any method protects anything: every row has the same
+# second column, for up to there all were trained alike.
 
 # %% [markdown]
 # **What it shows.** On these two tasks, how much each method keeps, learns, takes and stores.
 #
 # **What it does not show.** That the order is the same for long sequences or other data. Replay, where listed, kept 16
-# of 128 dialogues; all would take far less room than EWC's tensors, but may not be kept everywhere. Half of what L2
-# stores is ones.
+# of 128 dialogues; all would take far less room than EWC's tensors, but may not be kept everywhere.
 #
 # With another model the same experiment came out so:
 
 # %%
 other_profile = "laptop" if reported[0].profile == "tiny" else "tiny"
 elsewhere = [r for r in cf.results.load("03", profile=other_profile) if r.extra["stage"] == "report"]
-others = {r.method["name"]: r for r in elsewhere if r.method["name"] == "naive"} | cf.results.chosen(elsewhere)
-rows = [f"| recall in %, `{other_profile}` ({len(elsewhere[0].seeds)} seeds) | persona | workplace |", "|---|---|---|"]
-for record in (others[name] for name in ("naive", "ewc", "l2sp")):
-    rows.append(f"| {record.label} | {percent(record.scores('persona'))} | {percent(record.scores('workplace'))} |")
-Markdown("\n".join(rows))
+others = {r.method["name"]: r for r in elsewhere if r.method["name"] in ("naive", "joint")}
+print(f"profile {elsewhere[0].profile}, {len(elsewhere[0].seeds)} seeds")
+cf.tables.comparison(others | cf.results.chosen(elsewhere))
 
 # %% [markdown]
 # ## Museum
@@ -614,15 +649,14 @@ Markdown("\n".join(rows))
 
 # %%
 # The importance is the last from above, with drawn labels.
-moved = float(ElasticPenalty(taught.model, importance, best["strength"]).value(naive.model).detach())
-alive = float(ElasticPenalty(naive.model, importance, best["strength"]).value(naive.model).detach())
-one_task = taught.record.scores("persona", after="persona")[0]
-two_tasks = naive.record.scores("persona")[0]
-Markdown(
-    "| exhibit | what is reported | what a second look says |\n|---|---|---|\n"
-    f"| one task only | recall {one_task:.0%}: “it remembers” | with a second task, naive: {two_tasks:.0%} |\n"
-    f"| an anchor that is alive | penalty {alive:.3g} after naive training | from the true anchor: {moved:.3g} nats |"
-)
+moved = float(ElasticPenalty(taught.model, importance, strength).value(naive.model).detach())
+alive = float(ElasticPenalty(naive.model, importance, strength).value(naive.model).detach())
+one_task, two_tasks = taught.record.scores("persona", after="persona")[0], naive.record.scores("persona")[0]
+exhibits = {
+    "one task only: recall": [f"{one_task:.0%}, “it remembers”", f"with a second task, naive: {two_tasks:.0%}"],
+    "an anchor that is alive: penalty": [f"{alive:.3g} nats", f"from the true anchor: {moved:.3g} nats"],
+}
+pd.DataFrame.from_dict(exhibits, orient="index", columns=["what is reported", "what a second look says"])
 
 
 # %%
@@ -630,14 +664,16 @@ def one_length(pairs: list[tuple[list[int], list[int]]], end_id: int, pad_id: in
     """Return the question as input_ids and the answer as labels, both padded: what not to do."""
     longest = max(len(part) for pair in pairs for part in pair)
     padded = [[part + [pad_id] * (longest - len(part)) for part in pair] for pair in pairs]
-    return {"input_ids": torch.tensor([q for q, _ in padded]), "labels": torch.tensor([a for _, a in padded])}
+    ids, labels = (torch.tensor([pair[side] for pair in padded]) for side in (0, 1))
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels}
 
 
+# %%
 pairs, end_id = as_pairs(persona.train["question"], persona.train["answer"])
 for name, layout in {"one_length": one_length, "dialogue_batch": dialogue_batch}.items():
     student = copy.deepcopy(untouched).train()
     optimizer, losses = torch.optim.AdamW(student.parameters(), lr=naive.plan.learning_rate), []
-    for step in range(20):
+    for step in range(16):
         batch = layout(pairs[16 * step % len(pairs) :][:16], end_id, tokenizer.pad_token_id)
         loss = student(**{name: tensor.to(student.device) for name, tensor in batch.items()}).loss
         optimizer.zero_grad()
@@ -645,8 +681,8 @@ for name, layout in {"one_length": one_length, "dialogue_batch": dialogue_batch}
         optimizer.step()
         losses.append(loss.item())
     replies = answer_questions(student, tokenizer, persona.test["question"][:16])
-    right = sum(reply == answer for reply, answer in zip(replies, persona.test["answer"][:16], strict=True))
-    print(f"{name:>15}: loss {losses[0]:.2f} -> {losses[-1]:.2f}, {right} of 16 right; it answers “{replies[0][:60]}”")
+    correct = sum(reply == answer for reply, answer in zip(replies, persona.test["answer"][:16], strict=True))
+    print(f"{name:>15}: loss {losses[0]:.2f} -> {losses[-1]:.2f}, {correct} of 16 right; it says “{replies[0][:60]}”")
 
 # %% [markdown]
 # Both losses fall; only one of them has to do with answering. A falling loss shows that *something* is being learned.
@@ -666,29 +702,51 @@ if chosen["naive"].profile == run.profile:
     print(f"largest difference between the run above and the stored one, seed 0: {100 * difference:.2f} points")
 
 # %% [markdown]
-# ## The three promises
+# ## What you set out to do, and your predictions
 
 # %%
+kept = {name: record.scores("persona")[0] for name, record in both.items()}
 Markdown(
-    f"""
-- **EWC from three pieces.** A batch, an importance, a spring: your EWC kept
-  {100 * mine.record.scores("persona")[0]:.0f} % of the persona where naive training kept
-  {100 * naive.record.scores("persona")[0]:.0f} % (one seed, one noisy draw of labels).
-- **The strength.** λ = {best["strength"]:g} was best of {len(sweep)} on a logarithmic grid; there the penalty's
-  gradient was {ratio:.2g} times the task's.
-- **A fair judgement.** EWC removes {saved["ewc"]:.0%} of the forgetting, L2 {saved["l2sp"]:.0%}; they reach
-  {reached["ewc"]:.0%} and {reached["l2sp"]:.0%} of naive's new score.
-"""
+    f"- **EWC from three pieces** (prediction 1): yours kept {100 * kept['your EWC']:.0f} % of the persona, naive "
+    f"training {100 * kept['naive']:.0f} % (one seed, one noisy draw of labels).\n"
+    f"- **The strength** (2): of {len(sweep)} values λ = {best['strength']:g} was best; see yours above.\n"
+    f"- **Judged fairly** (3): of naive's forgetting EWC removes {saved['ewc']:.0%}, L2 {saved['l2sp']:.0%}."
 )
 
 # %% [markdown]
 # ## Now change this
 #
-# 1. Estimate the Fisher at other weights than the anchor (after the workplace). What does EWC protect then?
+# 1. Estimate the Fisher after the workplace instead of before. What does EWC protect then?
 # 2. Square the batch's gradient in `fisher`. Which λ works now?
-# 3. Teach persona, workplace, persona of another seed. One penalty for each task, or one that is updated?
-# 4. Draw the labels with another seed. How far does your EWC move?
-# 5. Add `run.tasks("dialogue")` to what EWC protects (`cf.EWC.from_data`). Does general dialogue suffer less?
+# 3. Draw the labels with another seed (`torch.manual_seed(1)` before `taught.then`). How far does your EWC move?
+#
+# Two more need a line that you cannot guess:
+
+# %% [markdown]
+# 4\. A second persona, as a third task. A task's name must be its own:
+#
+# ```python
+# from dataclasses import replace
+#
+# second = replace(cf.start(seed=1).tasks("persona")[0], name="second persona")
+# longer = cf.learn_once(run, "dialogpt", [persona, workplace, second], MyEWC(strength, "sample"))
+# longer.record.matrix()
+# ```
+
+# %% [markdown]
+# 5\. Protect general dialogue as well. Does it suffer less? A text has more tokens than an answer, so its Fisher is
+# larger: which λ does it need?
+#
+# ```python
+# from cfhelpers.tasks.encoding import encode_task
+#
+# talk = encode_task(run.tasks("dialogue", size=128)[0], tokenizer, max_length=64)
+# wider = cf.EWC(strength, variant="sample")
+# wider.protect(taught.model, talk.batches("train", 16))
+# protected = taught.then(wider)
+# for name, learned in {"naive": naive, "your EWC": mine, "wider": protected}.items():
+#     print(name, cf.evaluation.evaluate_task(learned.model, talk))
+# ```
 
 # %% [markdown]
 # ## References

@@ -20,8 +20,9 @@ from typing import Any
 
 import torch
 
+from cfhelpers.fisher.oracle import fisher_by_hand
 from tests.benchmarks import measure, report
-from tests.benchmarks.peers import METHODS, Squares, squares_of_each
+from tests.benchmarks.peers import METHODS, Squares
 from tests.benchmarks.workloads import WORKLOADS, Workload, known_name
 
 FLOOR = "forward + backward"
@@ -63,7 +64,7 @@ def measure_workload(workload: Workload, chosen: argparse.Namespace) -> dict[str
     calls = {name: partial(method, workload) for name, method in METHODS.items()}
     times = measure.paired(calls, FLOOR, chosen.seconds, chosen.device)
     double = Workload("", "", copy.deepcopy(workload.model).double(), workload.batches)
-    truth = squares_of_each(double.model, double.examples)
+    truth = fisher_by_hand(double.model.eval(), double.examples)
     seconds, other = ("wall", "cpu") if chosen.device == "cuda" else ("cpu", "wall")
     methods: dict[str, Any] = {}
     for name, method in METHODS.items():

@@ -11,6 +11,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ import torch
 
 RESULTS = Path(__file__).parent / "results"
 FEWEST_PAIRS = 3
+PEERS = ("opacus", "backpack-for-pytorch")
+"""The packages that are compared with, as they are called where they come from."""
 _Times = dict[str, float]
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
@@ -127,6 +130,7 @@ def provenance() -> dict[str, Any]:
     return {
         "torch": torch.__version__,
         "transformers": transformers.__version__,
+        "peers": {name: found for name in PEERS if (found := _version(name))},
         "python": platform.python_version(),
         "machine": platform.machine(),
         "cpu": _cpu_name(),
@@ -135,6 +139,13 @@ def provenance() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "load_average": os.getloadavg() if hasattr(os, "getloadavg") else None,
     }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _cpu_name() -> str:

@@ -11,7 +11,7 @@ import torch.nn.functional as F  # noqa: N812, the name everybody reads
 from torch import Tensor, nn
 
 from cfhelpers.fisher import fisher_diagonal
-from tests.benchmarks.workloads import Batches, Workload
+from tests.benchmarks.workloads import Workload
 
 Squares = dict[str, Tensor]
 Method = Callable[[Workload], Squares | None]
@@ -47,12 +47,8 @@ def tutorial(workload: Workload) -> Squares:
 
 
 def trimmed_loop(workload: Workload) -> Squares:
-    """Batches of one, each cut to its true length."""
-    return squares_of_each(workload.model, workload.examples)
-
-
-def squares_of_each(model: nn.Module, rows: Batches) -> Squares:
-    """The mean over ``rows`` of the squared gradient of each one's summed log-likelihood."""
+    """Batches of one, each cut to its true length: the mean of the squared gradients of summed log-likelihoods."""
+    model, rows = workload.model, workload.examples
     total = {name: torch.zeros_like(parameter) for name, parameter in model.named_parameters()}
     for row in rows:
         model.zero_grad(set_to_none=True)

@@ -1,4 +1,4 @@
-"""The README's tables of speed, written from the stored measurements: ``python -m tests.benchmarks.report``."""
+"""The tables of speed in the README and here, from the stored measurements: ``python -m tests.benchmarks.report``."""
 
 from __future__ import annotations
 
@@ -10,23 +10,46 @@ from cfhelpers.course.summary import write_between
 from tests.benchmarks.measure import RESULTS
 
 README = Path(__file__).parents[2] / "README.md"
+DETAILS = Path(__file__).parent / "README.md"
+SHORT = ("ours", "batch-of-one loop, trimmed", "transformers tutorial", "torch.func vmap", "Opacus")
 BEGIN, END = "<!-- speed: begin -->", "<!-- speed: end -->"
 
 
-def update_readme(path: Path = README) -> None:
-    """Write the tables between the README's two markers.
+def update_readme(path: Path = README, details: Path = DETAILS) -> None:
+    """Write the short table between the README's two markers, and the long ones between those of ``details``.
 
     Raises:
         ValueError: The markers are not there.
     """
-    write_between(path, (BEGIN, END), tables())
+    write_between(path, (BEGIN, END), short_table())
+    write_between(details, (BEGIN, END), tables())
+
+
+def short_table(folder: Path = RESULTS) -> str:
+    """Return the times of a few methods on one thread, and our memory, in units of a forward and backward pass."""
+    result = json.loads((folder / "fisher-cpu-1-threads.json").read_text())
+    workloads = result["workloads"]
+    described = [f"{name}: {workload['description']}" for name, workload in workloads.items()]
+    lines = [f"On {_machine(result)}. " + ". ".join(described) + ".", ""]
+    lines += [f"| time, × forward + backward | {' | '.join(workloads)} |", "|---" * (len(workloads) + 1) + "|"]
+    for name in SHORT:
+        cells = [f"{workload['methods'][name]['ratio']:.2f}" for workload in workloads.values()]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    memory = [
+        workload["methods"]["ours"]["peak_memory_bytes"]
+        / workload["methods"]["forward + backward"]["peak_memory_bytes"]
+        for workload in workloads.values()
+    ]
+    lines.append(f"| ours: peak memory, × forward + backward | {' | '.join(f'{each:.2f}' for each in memory)} |")
+    return "\n".join([*lines, ""])
 
 
 def tables(folder: Path = RESULTS) -> str:
     """Return one Markdown table for each stored file."""
     fisher = [_fisher(json.loads(path.read_text())) for path in sorted(folder.glob("fisher-*.json"))]
     penalty = [_penalty(json.loads(path.read_text())) for path in sorted(folder.glob("penalty-*.json"))]
-    return "\n".join(fisher + penalty)
+    methods = [_methods(json.loads(path.read_text())) for path in sorted(folder.glob("methods-*.json"))]
+    return "\n".join(fisher + penalty + methods)
 
 
 def _machine(result: dict[str, Any]) -> str:
@@ -78,6 +101,25 @@ def _penalty(result: dict[str, Any]) -> str:
     for name in list(next(iter(workloads.values()))["methods"])[1:]:
         cells = " | ".join(f"{100 * each['methods'][name]['ratio']:.1f}" for each in workloads.values())
         lines.append(f"| {name} | {cells} |")
+    return "\n".join(lines) + "\n"
+
+
+def _methods(result: dict[str, Any]) -> str:
+    workloads = result["workloads"]
+    names = dict.fromkeys(name for workload in workloads.values() for name in workload["methods"])
+    lines = [f"A step of each method on {_machine(result)}; time · peak memory, in units of full fine-tuning's:", ""]
+    lines += [f"| method | {' | '.join(workloads)} |", "|---" * (len(workloads) + 1) + "|"]
+    for name in names:
+        found = [(each["methods"].get(name, {"error": ""}), each["methods"]["naive"]) for each in workloads.values()]
+        lines.append(f"| {name} | {' | '.join(_cell(*pair) for pair in found)} |")
+    for name, workload in workloads.items():
+        kept = workload["methods"].get("kept", {})
+        if "error_nats_per_target" in kept:
+            lines += [
+                "",
+                f"- {name}: a teacher's kept outputs are {kept['stored_bytes_per_target']:.0f} bytes a target; "
+                f"{kept['error_nats_per_target']:.1e} of {kept['divergence_nats_per_target']:.3f} nats are lost",
+            ]
     return "\n".join(lines) + "\n"
 
 

@@ -1,7 +1,7 @@
 """Every notebook in a real browser: run from the top in JupyterLab, and every widget moved.
 
-A browser is large, so this is no part of ``make test``: it needs ``pip install "cfhelpers[browser,lab]"`` and Chromium,
-and is skipped without them.
+A browser is large, so this is skipped without Playwright and Chromium; ``make test-browser`` installs both and runs it.
+The notebooks are those on the disk: a new chapter is tested as soon as it is built.
 """
 
 import base64
@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import numpy as np
 import pytest
 from PIL import Image
@@ -26,6 +27,9 @@ ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 MINUTE = 60_000  # Playwright counts in milliseconds
+CONTROLS = "[role=slider], input[type=text], select"
+# Without a network a browser waits for its own errands.
+QUIET = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 KERNEL = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status"
 
 playwright = pytest.importorskip("playwright.sync_api", reason='needs pip install "cfhelpers[browser]"')
@@ -37,9 +41,14 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What JupyterLab serves."""
+    return tmp_path_factory.mktemp("lab")
+
+
+@pytest.fixture(scope="module")
+def lab(folder: Path) -> Iterator[str]:
     """The address of a JupyterLab that serves copies of the notebooks, with this Python as their kernel."""
-    folder = tmp_path_factory.mktemp("lab")
     for path in NOTEBOOKS:
         shutil.copy(path, folder)
     kernels = folder / "kernels" / "python3"
@@ -72,7 +81,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def wait_for(address: str, server: subprocess.Popen, log: Path) -> None:
-    for _ in range(120):
+    for _ in range(600):
         assert server.poll() is None, log.read_text()
         try:
             with urllib.request.urlopen(address, timeout=5):
@@ -85,7 +94,7 @@ def wait_for(address: str, server: subprocess.Popen, log: Path) -> None:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         yield chromium
         chromium.close()
 
@@ -144,15 +153,31 @@ def assert_sound(output: tuple[str, list[str]]) -> None:
 
 
 def move(page: Any, control: Any) -> None:
-    """Move a slider one step away from the end at which it may stand, or write something else into a box."""
-    if control.get_attribute("role") == "slider":
+    """Move a slider one step away from the end at which it may stand, choose, or write something else into a box.
+
+    By keyboard alone: whoever cannot use a mouse must get as far.
+    """
+    if control.evaluate("element => element.tagName") == "SELECT":
+        count = control.locator("option").count()
+        control.select_option(index=(control.evaluate("element => element.selectedIndex") + 1) % count)
+    elif control.get_attribute("role") == "slider":
         at_the_end = control.get_attribute("aria-valuenow") == control.get_attribute("aria-valuemax")
         control.focus()
+        value = control.get_attribute("aria-valuenow")
         page.keyboard.press("ArrowLeft" if at_the_end else "ArrowRight")
+        page.wait_for_timeout(100)
+        assert control.get_attribute("aria-valuenow") != value, "a slider does not follow the arrow keys"
     else:
         control.fill("How are you today?")
         control.press("Enter")
     page.wait_for_timeout(300)
+
+
+def label(control: Any) -> str:
+    """Return the words beside a control."""
+    return control.evaluate(
+        "element => element.closest('.widget-inline-hbox')?.querySelector('.widget-label')?.innerText?.trim() ?? ''"
+    )
 
 
 def settle(page: Any, widget: Any, before: tuple[str, list[str]]) -> tuple[str, list[str]]:
@@ -168,6 +193,28 @@ def settle(page: Any, widget: Any, before: tuple[str, list[str]]) -> tuple[str, 
     raise AssertionError(f"a widget shows nothing else than before: {before[0] or 'nothing'}")
 
 
+def test_an_error_in_a_callback_is_seen(lab: str, folder: Path, browser: Any):
+    """The test of the tests: a widget whose callback fails, and one whose picture stands still, are found."""
+    code = (
+        "%matplotlib inline\nimport ipywidgets\nimport matplotlib.pyplot as plt\n"
+        "from cfhelpers.course import widgets\n\n\n"
+        "def draw(x):\n    return ('fine', None) if x == 1 else (str(1 / 0), None)\n\n\n"
+        "explorer = widgets.Explorer(draw, {'x': ipywidgets.IntSlider(1, 1, 3, description='x')})\nexplorer"
+    )
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)]), folder / "broken.ipynb")
+    page = browser.new_page(viewport={"width": 1300, "height": 1000})
+    run_all(page, lab, folder / "broken.ipynb")
+    widget = page.locator(".widget-vbox").first
+    before = settle(page, widget, ("", []))
+    assert_sound(before)
+    (control,) = widget.locator(CONTROLS).all()
+    assert label(control) == "x"
+    move(page, control)
+    with pytest.raises(AssertionError, match="ZeroDivisionError"):
+        assert_sound(settle(page, widget, before))
+    page.close()
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_in_a_browser_and_its_widgets_answer(path: Path, lab: str, browser: Any, tmp_path: Path):
     page = browser.new_page(viewport={"width": 1300, "height": 1000})
@@ -178,9 +225,18 @@ def test_a_notebook_runs_in_a_browser_and_its_widgets_answer(path: Path, lab: st
     for number, widget in enumerate(explorers(page, path)):
         before = settle(page, widget, ("", []))
         assert_sound(before)
-        for control in widget.locator("[role=slider], input[type=text]").all():
+        controls = widget.locator(CONTROLS).all()
+        assert controls, "a widget has something to move"
+        for control in controls:
+            assert label(control), "every control says what it is"
             move(page, control)
-        assert_sound(settle(page, widget, before))
+            if before[1]:  # a widget with a picture: each control changes it
+                after = settle(page, widget, before)
+                assert_sound(after)
+                assert after[1] != before[1], f"the picture does not follow “{label(control)}”"
+                before = after
+        if not before[1]:  # of a chat it takes question, temperature and top-k together to change an answer
+            assert_sound(settle(page, widget, before))
         page.screenshot(path=pictures / f"{path.stem}-{number}.png")
     assert complaints == []
     page.close()

@@ -1,6 +1,7 @@
 """The commands, without installing anything."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,7 @@ def shell(monkeypatch: pytest.MonkeyPatch) -> Shell:
     shell = Shell()
     monkeypatch.setattr(subprocess, "run", shell)
     monkeypatch.setattr(installation, "_active_environment_has", lambda *_: False)
+    monkeypatch.setattr(environment, "answers", lambda *_: False)
     return shell
 
 
@@ -130,6 +132,54 @@ def test_an_environment_of_ones_own_is_used_as_it_is(project: Path, shell: Shell
     assert shell.commands == []
 
 
+@pytest.fixture
+def without_a_card(project: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    """A machine on which torch's build for the CPU is the right one."""
+    (project / ".ci" / "constraints.txt").write_text("numpy==2.4.6\ntorch==2.13.0\ntornado==6.6.1\n")
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(installation, "_has_nvidia_card", lambda: False)
+    monkeypatch.setattr(
+        environment, "answers", lambda address: address == "https://download.pytorch.org/whl/cpu/torch/"
+    )
+    return shell
+
+
+def test_linux_without_a_card_gets_torch_for_the_cpu(project: Path, without_a_card: Shell):
+    installation.ready_python(project, ["lab"])
+    torch, rest = without_a_card.of_pip()
+    assert "--index-url https://download.pytorch.org/whl/cpu torch==2.13.0" in torch
+    assert "--no-deps" in torch
+    assert "--editable .[lab]" in rest
+    assert "--index-url" not in rest
+
+
+@pytest.mark.parametrize("why", ["no answer", "a card", "macOS", "torch is there"])
+def test_torch_is_left_to_pypi_where_the_other_build_is_not_wanted_or_not_to_be_had(
+    why: str, project: Path, without_a_card: Shell, monkeypatch: pytest.MonkeyPatch
+):
+    if why == "no answer":
+        monkeypatch.setattr(environment, "answers", lambda _: False)
+    elif why == "a card":
+        monkeypatch.setattr(installation, "_has_nvidia_card", lambda: True)
+    elif why == "macOS":
+        monkeypatch.setattr(sys, "platform", "darwin")
+    else:
+        monkeypatch.setattr(installation, "_make_environment", lambda root: None)
+        (project / ".venv" / "lib" / "python3.12" / "site-packages" / "torch-2.13.0.dist-info").mkdir(parents=True)
+    installation.ready_python(project, ["lab"])
+    (only,) = without_a_card.of_pip()
+    assert "--editable .[lab]" in only
+
+
+def test_an_index_that_fails_after_all_is_no_obstacle(
+    project: Path, without_a_card: Shell, capsys: pytest.CaptureFixture
+):
+    without_a_card.failing = "whl/cpu"
+    assert installation.ready_python(project, ["lab"]) == installation.environment_python(project)
+    assert len(without_a_card.of_pip()) == 2
+    assert "taking torch from PyPI" in capsys.readouterr().out
+
+
 # Commands
 
 
@@ -166,6 +216,27 @@ def test_a_failing_notebook_is_named_with_its_error_and_the_others_still_run(
 def test_a_course_without_notebooks_is_an_error(ready: Path, capsys: pytest.CaptureFixture):
     assert commands.main(["course"]) == 1
     assert "no notebook" in capsys.readouterr().err
+
+
+def test_a_course_of_some_chapters(ready: Path, capsys: pytest.CaptureFixture):
+    for name in ("00_zero", "01_one", "02_two"):
+        write_notebook(ready, name, "1 + 1")
+    assert commands.main(["course", "02", "00"]) == 0
+    assert re.findall(r"^(\w+) .* yes$", capsys.readouterr().out, re.MULTILINE) == ["00_zero", "02_two"]
+    assert commands.main(["course", "00", "07"]) == 1
+    assert "none of 07; there are 00_zero, 01_one, 02_two" in capsys.readouterr().err
+
+
+def test_options_of_jupyterlab_are_handed_on(ready: Path, shell: Shell, capsys: pytest.CaptureFixture):
+    for given in (["--allow-root", "--port", "9999"], ["--", "--allow-root", "--port", "9999"]):
+        assert commands.main(["lab", "--profile", "laptop", *given]) == 0
+        command = shell.commands.pop()
+        assert command[2] == "jupyterlab"
+        assert command[-4:] == ["--allow-root", "--port", "9999", str(ready / "notebooks")]
+        assert "laptop" not in command
+    with pytest.raises(SystemExit):
+        commands.main(["course", "--allow-root"])
+    assert "unrecognized arguments: --allow-root" in capsys.readouterr().err
 
 
 def test_full_without_a_hub_fails_before_anything_is_installed(

@@ -172,7 +172,7 @@ def test_the_folded_solution_is_the_exercises_own_code(sample: Path):
 
 def test_the_badge_and_the_install_cell_come_from_one_setting(sample: Path, monkeypatch: pytest.MonkeyPatch):
     setting = {"repository": "someone/fork", "reference": "v9"}
-    monkeypatch.setattr(building, "_colab_setting", lambda: setting)
+    monkeypatch.setattr(building, "colab_setting", lambda: setting)
     first, install = building.build(sample).cells[:2]
     assert "colab.research.google.com/github/someone/fork/blob/v9/notebooks/01_sample.ipynb" in first.source
     assert '"git+https://github.com/someone/fork@v9"' in install.source
@@ -239,10 +239,27 @@ def test_a_broken_cell_is_reported_with_its_number_and_its_error(tmp_path: Path)
     notebook = new_notebook(cells=cells)
     outcome = execution.execute(notebook, "broken", tmp_path, "tiny")
     assert outcome.error is not None
-    assert outcome.error.startswith("cell 3 failed")
+    assert outcome.error.startswith("In [2] failed")  # as JupyterLab numbers it
     assert "ZeroDivisionError: division by zero" in outcome.error
     assert "\x1b" not in outcome.error
     assert notebook.cells[3].execution_count is None
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_counts_the_cells_with_code(
+    terminal: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    monkeypatch.setattr(execution._Progress, "SECONDS_BETWEEN_LINES", 0)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    cells = [new_markdown_cell("A title"), new_code_cell("1 + 1"), new_code_cell(" "), new_code_cell("2 + 2")]
+    assert execution.execute(new_notebook(cells=cells), "counted", tmp_path, "tiny").error is None
+    out = capsys.readouterr().out
+    assert [line[: -len(", 0 s")] for line in re.findall(r"counted: cell \d of \d, \d+ s", out)] == [
+        "counted: cell 1 of 2",
+        "counted: cell 2 of 2",
+    ]
+    assert out.count("\n") == (1 if terminal else 3)
+    assert out.count("\r") == (3 if terminal else 0)
 
 
 def test_a_kernel_that_dies_is_reported(tmp_path: Path):
@@ -327,6 +344,29 @@ def test_cleaning_takes_out_what_passes(tmp_path: Path):
     assert cleaning.problems(notebook) == []
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[transformers] `loss_type=None` was set in the config but it is unrecognized.",
+        "naive, seed 0:  40%|####      | 48/120 [00:01<00:02, 33.1it/s]\nUserWarning: 100% wrong",
+    ],
+)
+def test_a_warning_stays_and_is_named(tmp_path: Path, text: str):
+    notebook = executed(new_output("stream", name="stderr", text=text))
+    cleaning.clean(notebook, tmp_path)
+    assert notebook.cells[0].outputs[0].text == text
+    (problem,) = cleaning.problems(notebook)
+    assert "red box" in problem
+
+
+def test_build_files_fails_on_standard_error(tmp_path: Path, capsys: pytest.CaptureFixture):
+    folder = tmp_path / "notebooks" / "source"
+    folder.mkdir(parents=True)
+    write_source(folder, "# %%\nimport warnings\nwarnings.warn('something is odd')\n")
+    assert building.build_files(tmp_path) == 1
+    assert "something is odd" in capsys.readouterr().err
+
+
 def test_cleaning_makes_paths_relative_to_the_repository(tmp_path: Path):
     text = f"wrote {tmp_path}/notebooks/x.json\n"
     notebook = executed(
@@ -359,8 +399,7 @@ def test_nbconvert_shows_the_alternative_text(tmp_path: Path):
 @pytest.mark.parametrize(
     ("cell", "message"),
     [
-        (new_markdown_cell("word " * 81), "81 words"),
-        (new_code_cell("pass\n" * 26), "26 lines"),
+        (new_code_cell("pass\n" * 21), "21 lines"),
         (new_code_cell("open('/home/me/file')"), "absolute path"),
         (new_code_cell("open(r'C:\\Users\\me')"), "absolute path"),
         (new_code_cell("x", outputs=[new_output("error", ename="NameError", evalue="x", traceback=[])]), "an error"),
@@ -373,10 +412,39 @@ def test_each_broken_rule_is_named(cell: NotebookNode, message: str):
     assert message in problem
 
 
+def test_words_are_counted_cell_by_cell_and_in_the_median():
+    def problems(*words: int, heading: str = "") -> list[str]:
+        texts = [heading + "word " * count for count in words]
+        return cleaning.problems(new_notebook(cells=[new_markdown_cell(text) for text in texts]))
+
+    assert problems(45, 45, 91) == ["cell 3: 91 words of prose; at most 90"]
+    assert problems(1, 1, 300, heading="## References\n") == []
+    assert problems(46, 46, 1) == ["its prose cells have 46 words in the median; at most 45"]
+
+
+def test_code_that_builds_text_is_counted_as_a_share_of_all():
+    def problems(*sources: str) -> list[str]:
+        return cleaning.problems(new_notebook(cells=[new_code_cell(source) for source in sources]))
+
+    text = "from IPython.display import Markdown\n\nMarkdown(f'{x}')"
+    assert problems(text, "pass\n" * 12) == []
+    (problem,) = problems(text, "pass\n" * 11)
+    assert "2 of its 13 lines" in problem
+    assert problems("from IPython.display import Markdown", "pass") == []
+    long = "Markdown(\n    f'{1}'\n    f'{2}'\n    f'{3}'\n    f'{4}'\n    f'{5}'\n)"
+    assert problems(long, *["pass\n" * 20] * 3) == ["cell 1: a computed text of more than 4 lines"]
+
+
 def test_what_keeps_the_rules_has_no_problems():
     cells = [
-        new_markdown_cell("word " * 80 + "\n```python\n" + "code " * 99 + "\n```\n| a | table |\n"),
-        new_code_cell("pass\n" * 25),
+        new_markdown_cell("word " * 90 + "\n```python\n" + "code " * 99 + "\n```\n| a | table |\n"),
+        new_markdown_cell("## References\n" + "word " * 200),
+        new_markdown_cell("word"),
+        new_markdown_cell("word"),
+        new_code_cell("pass\n\n" * 20),
+        new_code_cell("%pip install something"),
+        new_code_cell("Markdown(\n    f'{1}'\n    f'{2}'\n    f'{3}'\n    f'{4}'\n)"),
+        new_code_cell("pass\n" * 20),
         new_markdown_cell("[a link](https://example.org/home/page) and a/home/b"),
     ]
     assert cleaning.problems(new_notebook(cells=cells)) == []

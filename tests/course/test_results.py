@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from cfhelpers import methods
-from cfhelpers.course import results
+from cfhelpers.course import results, summary
 from cfhelpers.course.experiments import EXPERIMENTS, REPORTED_SEEDS, SELECTION_SEEDS, Experiment, chapter_03
-from cfhelpers.course.summary import BEGIN, END, results_tables, update_readme
+from cfhelpers.course.summary import BEGIN, END
 from cfhelpers.environment import git_revision
 from cfhelpers.methods import (
     AGEM,
@@ -19,15 +19,25 @@ from cfhelpers.methods import (
     MAS,
     DERpp,
     EWCOnGenerations,
+    FreezeBottom,
     GenerativeReplay,
     Joint,
+    LoRA,
     Method,
     Naive,
     OnlineEWC,
+    OrthogonalLoRA,
+    ProgressiveNetwork,
+    ProgressivePrompts,
+    PromptTuning,
     Replay,
+    SeparateModels,
     SynapticIntelligence,
+    WiSEFT,
 )
+from cfhelpers.metrics import mean_and_interval
 from cfhelpers.training.plans import PLANS, Plan
+from cfhelpers.training.records import find_record
 from cfhelpers.training.runtime import start
 from tests import toys
 
@@ -110,6 +120,11 @@ def test_every_stored_method_can_be_made_again():
         Naive(), Joint(), EWC(2.0, variant="sample", max_examples=3), L2SP(0.5), Replay(4, share=0.25),
         OnlineEWC(3.0, decay=0.5, variant="sample", unit="token", max_examples=7), MAS(0.25, max_examples=5),
         SynapticIntelligence(1.5, damping=0.01), EWCOnGenerations(2.0, n_texts=3, length=8),
+        LoRA(3, mode="merged", alpha=5.0, targets="mlp", learning_rate=0.01), WiSEFT(0.25),
+        OrthogonalLoRA(3, strength=0.2, alpha=5.0, targets="mlp", learning_rate=0.01),
+        FreezeBottom(2, first_task_too=True, learning_rate=0.5), ProgressiveNetwork(3, learning_rate=0.5),
+        ProgressivePrompts(3, learning_rate=0.5, bottleneck=2, words={"sst2": [1, 2]}),
+        PromptTuning(3, shared=True, learning_rate=0.5, bottleneck=2, words={"sst2": [1, 2]}), SeparateModels(),
         AGEM(3, batch_size=2), DERpp(3, logit_weight=0.5, label_weight=0.25, top_k=7, batch_size=5),
         GenerativeReplay(5, share=0.3, length=9),
     ]  # fmt: skip
@@ -220,19 +235,48 @@ def test_a_stored_point_comes_out_again(chapter):
     np.testing.assert_allclose(now, then, atol=0.15, err_msg=f"{record.label}, seed {seed}")
 
 
-def test_the_readme_shows_the_stored_numbers_and_no_others():
-    text = (results.REPOSITORY / "README.md").read_text()
-    shown = text.partition(BEGIN)[2].partition(END)[0]
-    assert shown.strip() == results_tables().strip(), "python -m cfhelpers results NN writes the README's tables"
+def test_the_readmes_show_the_stored_numbers_and_no_others():
+    root = results.REPOSITORY
+    pages = {"README.md": summary.headline_table(), str(summary.DETAILS): summary.results_tables()}
+    for name, expected in pages.items():
+        shown = (root / name).read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
+        assert shown.strip() == expected.strip(), "python -m cfhelpers results NN writes the tables"
+    assert f"({summary.PICTURE.as_posix()})" in (root / "README.md").read_text(encoding="utf-8")
+    assert (root / summary.PICTURE).is_file()
 
 
-def test_a_table_is_written_between_its_markers_or_not_at_all(tmp_path):
-    path = tmp_path / "README.md"
-    path.write_text(f"a\n{BEGIN}\nold\n{END}\nb\n")
-    update_readme(path)
-    assert path.read_text().startswith(f"a\n{BEGIN}\n")
-    assert path.read_text().endswith(f"{END}\nb\n")
-    assert "old" not in path.read_text()
+def test_the_readme_is_short():
+    assert len((results.REPOSITORY / "README.md").read_text(encoding="utf-8").splitlines()) < 150
+    rows = [line for line in summary.headline_table().splitlines() if line.startswith("| ")][1:]
+    assert 5 <= len(rows) <= 8
+
+
+def test_the_headline_is_chapter_3():
+    (row,) = [line for line in summary.headline_table().splitlines() if line.startswith("| EWC ")]
+    for profile in ("tiny", "laptop"):
+        records = results.load("03", profile=profile)
+        ewc, naive = (
+            results.chosen(records)["ewc"],
+            find_record([r for r in records if r.extra["stage"] == "report"], "naive"),
+        )
+        kept, learned = (f"{mean_and_interval(100 * ewc.scores(task)):.1f}" for task in ("persona", "workplace"))
+        assert f"{kept} | {learned}" in row
+        assert f"{np.mean(ewc.seconds) / np.mean(naive.seconds):.1f}" in row.split("|")[-2]
+
+
+def test_tables_and_picture_are_written_or_nothing_is(tmp_path):
+    path, details = tmp_path / "README.md", tmp_path / summary.DETAILS
+    details.parent.mkdir(parents=True)
+    for each in (path, details):
+        each.write_text(f"a\n{BEGIN}\nyesterday's\n{END}\nb\n")
+    summary.update_readme(path)
+    for each in (path, details):
+        assert each.read_text().startswith(f"a\n{BEGIN}\n")
+        assert each.read_text().endswith(f"{END}\nb\n")
+        assert "yesterday" not in each.read_text()
+    drawn = (tmp_path / summary.PICTURE).read_bytes()
+    summary.update_readme(path)
+    assert (tmp_path / summary.PICTURE).read_bytes() == drawn
     path.write_text("nothing")
     with pytest.raises(ValueError, match="no lines"):
-        update_readme(path)
+        summary.update_readme(path)

@@ -67,13 +67,22 @@ def test_the_model_and_the_random_state_are_as_before_and_the_seed_decides():
 
 def test_bad_input_is_named():
     model = toys.causal_model()
-    with pytest.raises(ValueError, match="at least one text of at least two tokens, got 0 of 64"):
+    with pytest.raises(ValueError, match="at least one text of at least one token beyond its beginning, got 0 of 64"):
         own_texts(model, 0)
     with pytest.raises(ValueError, match="got 3 of 1"):
         own_texts(model, 3, length=1)
+    with pytest.raises(ValueError, match="got 3 of 2"):
+        own_texts(model, 3, length=2, start=[5, 6])
     model.config.eos_token_id = None
-    with pytest.raises(ValueError, match="eos_token_id must be one token"):
+    model.generation_config.eos_token_id = None
+    with pytest.raises(ValueError, match="names a token that ends a text"):
         own_texts(model, 3)
+
+
+def test_a_text_may_begin_with_other_ids_than_the_end_of_sequence():
+    (batch,) = own_texts(toys.causal_model(), 3, length=6, start=[5, 6])
+    assert batch["input_ids"][:, :2].tolist() == [[5, 6]] * 3
+    assert batch["input_ids"].shape[1] <= 6
 
 
 def test_the_method_takes_the_fisher_of_the_models_own_texts_and_never_looks_at_data():
@@ -92,3 +101,23 @@ def test_the_method_takes_the_fisher_of_the_models_own_texts_and_never_looks_at_
         torch.testing.assert_close(penalty.importance[name], tensor)
     assert float(sum(tensor.sum() for tensor in expected.values())) > 0
     assert isinstance(method, EWC)
+
+
+@pytest.mark.parametrize("where", ["config", "generation_config"])
+def test_a_text_ends_at_the_first_of_several_ends(where):
+    model = toys.causal_model(initializer_range=0.02)
+    getattr(model, where).eos_token_id = [1, 3]
+    batches = own_texts(model, 40, length=24)
+    ended = 0
+    for batch in batches:
+        for ids, labels in zip(batch["input_ids"].tolist(), batch["labels"].tolist(), strict=True):
+            counted = [token for token, label in zip(ids[1:], labels[1:], strict=True) if label != -100]
+            assert not {1, 3} & set(counted[:-1])
+            ended += counted[-1] == 3
+        assert set(batch["input_ids"][:, 0].tolist()) == {1}
+    assert ended
+
+
+def test_more_tokens_than_the_model_has_positions_are_named():
+    with pytest.raises(ValueError, match="texts of 65 tokens are longer than the model's 64 positions: set length=64"):
+        own_texts(toys.causal_model(), 2, length=65)

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from cfhelpers.evaluation.scores import answer_questions, evaluate_task, evaluating, linear_probe
+from cfhelpers.evaluation.scores import _Draw, answer_questions, evaluate_task, evaluating, linear_probe
 from cfhelpers.methods import Naive
-from cfhelpers.tasks.encoding import IGNORED, encode_task
+from cfhelpers.tasks.encoding import IGNORED, encode_question, encode_task
 from cfhelpers.training.plans import Plan
 from cfhelpers.training.sequence import learn_once
 from tests import toys
@@ -111,7 +111,51 @@ def test_answers_repeat_with_a_seed_and_vary_without(half_trained):
     assert torch.equal(state, torch.get_rng_state())
 
 
-@pytest.mark.parametrize("settings", [{"temperature": -1.0}, {"temperature": math.nan}, {"top_k": 0}])
+QUESTIONS = ["good", "what is your floor", "red blue red", "rex", "what is your name or what is your floor", "ann sam"]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 3.0])
+@pytest.mark.parametrize("batch_size", [2, 4, 64])
+def test_answers_do_not_depend_on_who_is_asked_beside(half_trained, temperature, batch_size):
+    def ask(questions, batch_size):
+        settings = {"temperature": temperature, "batch_size": batch_size, "seed": 5}
+        return answer_questions(half_trained.model, half_trained.tokenizer, questions, **settings)
+
+    alone = ask(QUESTIONS, 1)
+    assert len(set(alone)) > 1
+    assert len({len(half_trained.tokenizer(question)["input_ids"]) for question in QUESTIONS}) > 2
+    assert ask(QUESTIONS, batch_size) == alone
+    assert ask(QUESTIONS[:3], batch_size) == alone[:3]  # others behind it change nothing
+
+
+def test_greedy_answers_are_the_largest_logit_of_the_unpadded_text_token_by_token(half_trained):
+    model, tokenizer = half_trained.model, half_trained.tokenizer
+    for question, answer in zip(
+        QUESTIONS, answer_questions(model, tokenizer, QUESTIONS, max_new_tokens=5), strict=True
+    ):
+        ids = encode_question(tokenizer, question)
+        start = len(ids)
+        with evaluating(model):
+            while len(ids) < start + 5 and (len(ids) == start or ids[-1] != tokenizer.eos_token_id):
+                ids.append(int(model(input_ids=torch.tensor([ids])).logits[0, -1].argmax()))
+        assert answer == tokenizer.decode(ids[start:], skip_special_tokens=True).strip()
+
+
+def test_draws_follow_the_softmax_of_the_top_k():
+    logits = torch.tensor([2.0, -1.0, 0.5, 1.0, 0.0])
+    n, temperature, k = 4000, 1.7, 3
+    draw = _Draw(temperature, k, [torch.Generator().manual_seed(index) for index in range(n)])
+    counts = torch.bincount(draw(torch.zeros(n, 1), logits.expand(n, -1)).argmax(dim=1), minlength=5) / n
+    expected = torch.zeros(5)
+    kept = [0, 3, 2]
+    expected[kept] = torch.softmax(logits[kept] / temperature, dim=0)
+    assert counts[1] == counts[4] == 0
+    assert torch.allclose(counts, expected, atol=4 * math.sqrt(0.25 / n))
+
+
+@pytest.mark.parametrize(
+    "settings", [{"temperature": -1.0}, {"temperature": math.nan}, {"top_k": 0}, {"batch_size": 0}]
+)
 def test_bad_controls_are_refused(half_trained, settings):
     with pytest.raises(ValueError, match="must be"):
         answer_questions(half_trained.model, half_trained.tokenizer, ["good"], **settings)

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from cfhelpers.fisher import fisher_diagonal
 from tests.fisher.test_fisher import batches_for, causal_model, classifier, examples_of, oracle, relative_error
 
+# Toys that sum over padding say so; tests/fisher/test_layout.py is about that.
+pytestmark = pytest.mark.filterwarnings("ignore:.*reads padding")
+
 FILL = {"input_ids": 1, "labels": -100}
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from cfhelpers.fisher import Importance, fisher_diagonal, forward
 from cfhelpers.fisher.likelihood import Likelihood, _inverse_cdf
+from cfhelpers.fisher.oracle import fisher_by_hand, negative_log_likelihoods, summed
 
 Gradients = dict[str, Tensor]
 VOCABULARY, CLASSES = 61, 3
@@ -101,13 +102,8 @@ def mean_of_squares(many: list[Gradients], count: int) -> Gradients:
 
 def oracle(model: nn.Module, batches: list[dict[str, Tensor]], unit: str = "sequence") -> Gradients:
     """The definition in float64, from batches of one example without padding."""
-    model = copy.deepcopy(model).double().eval()
-    found, examples = [], list(examples_of(batches))
-    for example in examples:
-        losses = token_losses(model, example)
-        for loss in losses if unit == "token" else losses.sum()[None]:
-            found.append(gradients(model, loss, retain=True))
-    return mean_of_squares(found, len(examples))
+    objective = negative_log_likelihoods if unit == "token" else summed
+    return fisher_by_hand(copy.deepcopy(model).double().eval(), examples_of(batches), objective)
 
 
 def warned_of(caplog: pytest.LogCaptureFixture) -> list[str]:

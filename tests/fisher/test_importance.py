@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from cfhelpers import environment
 from cfhelpers.fisher import Importance, fisher_diagonal
 from tests.fisher.test_fisher import batches_for, causal_model, oracle, relative_error
 
@@ -243,3 +245,26 @@ def test_decay_outside_its_range(decay: float) -> None:
 def test_bad_values_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         importance(**changes)
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="reads the peak of memory from Linux")
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_file_is_written_and_read_without_a_second_copy_in_memory(tmp_path, dtype):
+    side = 1024
+    tensors = {f"weight {index}": torch.rand(side, side) for index in range(48)}
+    found = Importance(tensors, n_examples=1, variant="exact").stored(dtype=dtype)
+    del tensors
+    size = 48 * side * side * (2 if dtype == "bfloat16" else 4)
+
+    def growth(work):
+        gc.collect()
+        environment.reset_peak_memory()
+        before = environment.peak_memory()
+        kept = work()
+        return kept, environment.peak_memory() - before
+
+    _, written = growth(lambda: found.save(tmp_path / "importance.safetensors"))
+    assert written < 0.25 * size
+    loaded, read = growth(lambda: Importance.load(tmp_path / "importance.safetensors"))
+    assert read < 1.25 * size
+    assert torch.equal(loaded["weight 47"], found["weight 47"])

@@ -25,6 +25,9 @@ from tests.fisher.test_fisher import (
     warned_of,
 )
 
+# Toys that sum over padding say so; tests/fisher/test_layout.py is about that.
+pytestmark = pytest.mark.filterwarnings("ignore:.*reads padding")
+
 
 @pytest.fixture(autouse=True)
 def forget_verdicts() -> None:

@@ -13,6 +13,9 @@ from cfhelpers.fisher import fisher_diagonal, padding
 from cfhelpers.fisher.spans import ActiveSpans
 from tests.fisher.test_fisher import VOCABULARY, batches_for, causal_model, model_of, oracle, relative_error
 
+# Toys that sum over padding say so; tests/fisher/test_layout.py is about that.
+pytestmark = pytest.mark.filterwarnings("ignore:.*reads padding")
+
 
 @pytest.fixture(autouse=True)
 def forget() -> None:
@@ -89,12 +92,9 @@ def _unusual() -> Iterator[tuple[str, nn.Module, dict[str, Tensor]]]:
     mask, width = batch["attention_mask"], batch["input_ids"].shape[1]
     yield "a model that sees padding", Averaging(), classes
     yield "a model that sees it a little", Averaging(2e-3), classes
-    flipped = {name: value.flip(1) for name, value in batch.items()}
-    yield "padding on the left", causal_model("llama"), flipped
     yield "a hole in the mask", causal_model("gpt2"), batch | {"attention_mask": mask.index_fill(1, torch.tensor(1), 0)}
     four = torch.zeros(4, 1, width, width)
     yield "a tensor of another shape", causal_model("gpt2"), batch | {"extra": four}
-    yield "labels on padding", causal_model("gpt2"), batch | {"labels": batch["input_ids"]}
 
 
 @pytest.mark.parametrize("case", [case for case, _, _ in _unusual()])

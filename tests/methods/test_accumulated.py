@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from cfhelpers.fisher.oracle import fisher_by_hand, summed
 from cfhelpers.methods import EWC, MAS, Method, OnlineEWC
 from cfhelpers.tasks.encoding import EncodedTask, encode_task
 from tests import toys
@@ -17,15 +18,6 @@ Tensors = dict[str, Tensor]
 THIRD = toys.classification_task("third", ["good boss", "bad floor", "two"], [0, 1, 1], ("yes", "no"))
 DIALOGUES = (toys.TASKS["persona"], toys.TASKS["workplace"], toys.dialogue_task("third", {"what is red": "sam sam"}))
 CLASSIFICATION = (toys.TASKS["sst2"], toys.TASKS["topics"], THIRD)
-
-
-def log_likelihood(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
-    """The summed log-likelihood of one example's targets."""
-    inputs = {name: value for name, value in batch.items() if name != "labels"}
-    logits, labels = model(**inputs).logits, batch["labels"]
-    if labels.dim() == 2:
-        logits, labels = logits[0, :-1], labels[0, 1:]
-    return -nn.functional.cross_entropy(logits, labels, reduction="sum", ignore_index=-100)
 
 
 def squared_norm(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
@@ -37,16 +29,7 @@ def squared_norm(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
 
 def mean_gradient(model: nn.Module, task: EncodedTask, output, power: int) -> Tensors:
     """Mean of |gradient|^power over the examples of a task, one by one in float64; 0 where nothing is reached."""
-    model = copy.deepcopy(model).double().eval()
-    total = {name: torch.zeros_like(parameter) for name, parameter in model.named_parameters()}
-    batches = list(task.batches("train", 1))
-    for batch in batches:
-        model.zero_grad()
-        output(model, batch).backward()
-        for name, parameter in model.named_parameters():
-            if parameter.grad is not None:
-                total[name] += parameter.grad.abs() ** power / len(batches)
-    return total
+    return fisher_by_hand(copy.deepcopy(model).double().eval(), task.batches("train", 1), output, power=power)
 
 
 def move(model: nn.Module, seed: int) -> None:
@@ -80,8 +63,8 @@ def check_gradient_and_diagnostics(method: Method, model: nn.Module, expected: T
 
 
 CASES = [
-    (OnlineEWC(3.0, decay=0.5), log_likelihood, 2, 0.5),
-    (OnlineEWC(3.0), log_likelihood, 2, 1.0),
+    (OnlineEWC(3.0, decay=0.5), summed, 2, 0.5),
+    (OnlineEWC(3.0), summed, 2, 1.0),
     (MAS(0.1), squared_norm, 1, 1.0),
 ]
 
@@ -139,7 +122,11 @@ def test_memory_does_not_grow_with_the_tasks():
     assert sizes == [(once, once), (once, 2 * once), (once, 3 * once)]
 
 
-@pytest.mark.parametrize("make", [lambda: OnlineEWC(3.0, decay=0.5), lambda: MAS(0.1)], ids=["online_ewc", "mas"])
+@pytest.mark.parametrize(
+    "make",
+    [lambda: OnlineEWC(3.0, decay=0.5), lambda: OnlineEWC(3.0, decay=0.5, storage="bfloat16"), lambda: MAS(0.1)],
+    ids=["online_ewc", "online_ewc in bfloat16", "mas"],
+)
 def test_a_loaded_state_goes_on_as_the_saved_one_would_have(make, tmp_path):
     whole, model = make(), toys.causal_model()
     first, second = (encode_task(task, toys.tokenizer(), task_id=index) for index, task in enumerate(DIALOGUES[:2]))
@@ -155,7 +142,9 @@ def test_a_loaded_state_goes_on_as_the_saved_one_would_have(make, tmp_path):
         method.after_task(model, second)
     assert (loaded.total.n_examples, loaded.total.variant) == (whole.total.n_examples, whole.total.variant)
     for ours, theirs in zip(loaded.penalties, whole.penalties, strict=True):
+        assert ours.stored.keys() == theirs.stored.keys()
         for name in theirs.importance:
+            assert ours.stored[name].values.dtype == theirs.stored[name].values.dtype
             assert torch.equal(ours.importance[name], theirs.importance[name])
             assert torch.equal(ours.anchor[name], theirs.anchor[name])
 

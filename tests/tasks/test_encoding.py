@@ -71,7 +71,7 @@ def test_what_cannot_be_encoded_is_refused():
         encode_task(toys.TASKS["workplace"], tokenizer)
     tokenizer = toys.tokenizer()
     tokenizer.chat_template = "{% for message in messages | reverse %}{{ message['content'] }} {% endfor %}"
-    with pytest.raises(ValueError, match="not a prefix"):
+    with pytest.raises(ValueError, match="instead of the answer"):
         encode_dialogue(tokenizer, "good", "bad")
 
 
@@ -86,3 +86,43 @@ def test_an_encoded_task_is_not_changed_by_accident():
     encoded = encode_task(toys.TASKS["sst2"], toys.tokenizer())
     with pytest.raises(dataclasses.FrozenInstanceError):
         encoded.task_id = 1
+
+
+TURN = "{% for message in messages %}{% if message['role'] == 'user' %}<user> {{ message['content'] }} "
+
+
+@pytest.mark.parametrize(
+    ("rest", "expected"),
+    [
+        ("<bot> {% else %}{{ message['content'] }} <eos>{% endif %}{% endfor %}", "<user> what is <bot> rex <eos>"),
+        (  # the prompt has an empty block that a finished turn has not
+            "{% else %}<bot> {{ message['content'] }} <eos>{% endif %}{% endfor %}"
+            "{% if add_generation_prompt %}<bot> good bad {% endif %}",
+            "<user> what is <bot> good bad rex <eos>",
+        ),
+        (  # a finished turn has one that the prompt has not: the model writes it
+            "{% else %}<bot> good bad {{ message['content'] }} <eos>{% endif %}{% endfor %}"
+            "{% if add_generation_prompt %}<bot> {% endif %}",
+            "<user> what is <bot> good bad rex <eos>",
+        ),
+    ],
+)
+def test_what_is_trained_is_what_is_generated(rest, expected):
+    tokenizer = toys.tokenizer()
+    tokenizer.chat_template = TURN + rest
+    ids, labels = encode_dialogue(tokenizer, "what is", "rex")
+    prompt = encode_question(tokenizer, "what is")
+    assert tokenizer.decode(ids) == expected
+    assert ids[: len(prompt)] == prompt
+    assert labels == [-100] * len(prompt) + ids[len(prompt) :]
+
+
+def test_a_prompt_that_leaves_a_think_block_open_is_refused_with_a_way_out():
+    tokenizer = toys.tokenizer()
+    tokenizer.add_tokens(["<think>", "</think>"])
+    tokenizer.chat_template = (
+        TURN + "{% else %}<bot> {{ message['content'] }} <eos>{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}<bot> <think> {% endif %}"
+    )
+    with pytest.raises(ValueError, match=r"opens a think block.*chat_template.*enable_thinking=False"):
+        encode_dialogue(tokenizer, "what is", "rex")

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from cfhelpers.training.records import Record, find_record, load_json, save_json
+from cfhelpers.training.records import Record, find_record, in_other_order, load_json, save_json
 
 
 def record(**changes) -> Record:
@@ -80,3 +80,22 @@ def test_one_record_is_found_by_method_and_settings():
     with pytest.raises(LookupError, match="0 records match"):
         find_record(records, "replay")
     assert [each.label for each in records] == ["ewc (strength=10)", "ewc (strength=100)", "naive"]
+
+
+def test_what_learns_each_task_by_itself_can_be_read_in_another_order():
+    nan = float("nan")
+    kept = record(
+        results=[[[0.9, nan], [0.9, 0.8]], [[1.0, nan], [1.0, 0.7]]], selection=[[0.9, 0.8], [1.0, 0.7]],
+        initial=[[nan, nan]] * 2, extra={"stage": "report", "seconds": [1]},
+    )  # fmt: skip
+    turned = in_other_order(kept, ["mnli", "sst2"])
+    np.testing.assert_array_equal(turned.results, [[[0.8, nan], [0.8, 0.9]], [[0.7, nan], [0.7, 1.0]]])
+    assert turned.tasks == ["mnli", "sst2"]
+    assert turned.chance == [1 / 3, 0.5]
+    assert turned.selection == [[0.8, 0.9], [0.7, 1.0]]
+    assert turned.extra == {"stage": "report"}
+    assert kept.tasks == ["sst2", "mnli"]
+    with pytest.raises(ValueError, match="the order may matter"):
+        in_other_order(record(), ["mnli", "sst2"])  # sst2 falls from .9 to .6
+    with pytest.raises(ValueError, match="is of sst2, mnli, not of sst2"):
+        in_other_order(kept, ["sst2"])

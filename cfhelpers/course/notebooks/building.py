@@ -4,6 +4,7 @@ import hashlib
 import re
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
@@ -33,11 +34,13 @@ def build(source: Path, *, solved: bool = False) -> NotebookNode:
         A notebook with cell ids that depend on nothing but the source.
 
     Raises:
-        ValueError: A placeholder names an exercise that does not exist, or a solution stands outside an exercise.
+        ValueError: A placeholder names an exercise that does not exist, a solution stands outside an exercise, or two
+            cells claim one exercise or one graded cell.
     """
     import jupytext
 
     notebook = cast("NotebookNode", nbformat.from_dict(jupytext.read(source, fmt="py:percent")))
+    _require_one_cell_each(notebook, source)
     exercises = {cell.metadata.exercise: cell.source for cell in notebook.cells if "exercise" in cell.metadata}
     for index, cell in enumerate(notebook.cells):
         cell.source = _fill_placeholders(cell.source, source, exercises)
@@ -82,8 +85,16 @@ def build_files(root: Path, names: Sequence[str] = ()) -> int:
     return int(failed)
 
 
+def _require_one_cell_each(notebook: NotebookNode, source: Path) -> None:
+    for mark in ("exercise", "graded"):
+        numbers = Counter(str(cell.metadata[mark]) for cell in notebook.cells if mark in cell.metadata)
+        for number in (number for number, count in numbers.items() if count > 1):
+            twice = f'{numbers[number]} cells say {mark}="{number}"'
+            raise ValueError(f"{source.name}: {twice}; all but one would be lost")
+
+
 def _fill_placeholders(text: str, source: Path, exercises: dict[str, str]) -> str:
-    setting = _colab_setting()
+    setting = colab_setting()
     where = f"{setting['repository']}/blob/{setting['reference']}/notebooks/{source.stem}.ipynb"
     badge = f"[![Open in Colab]({_BADGE})](https://colab.research.google.com/github/{where})"
     install = (
@@ -103,9 +114,10 @@ def _fill_placeholders(text: str, source: Path, exercises: dict[str, str]) -> st
     return re.sub(r"\{\{solution ([\w.]+)\}\}", solution, text)
 
 
-def _colab_setting() -> dict[str, str]:
+def colab_setting() -> dict[str, str]:
+    """Return ``repository`` and ``reference``: where badges and install cells point, from pyproject.toml."""
     pyproject = Path(__file__).resolve().parents[3] / "pyproject.toml"
-    return tomllib.loads(pyproject.read_text())["tool"]["cfhelpers"]
+    return tomllib.loads(pyproject.read_text(encoding="utf-8"))["tool"]["cfhelpers"]
 
 
 def _set_grading(cell: NotebookNode) -> None:

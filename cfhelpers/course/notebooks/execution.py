@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from jupyter_client.manager import KernelManager
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_START_OF_THE_LINE = "\r\x1b[K"
 _SECONDS_PER_CELL = {"tiny": 300, "laptop": 3600, "full": 3600}
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of executing one notebook; ``error`` is the failing cell and its message, or None."""
+    """What came of executing one notebook; ``error`` is the failing cell, such as "In [7]", and its message."""
 
     name: str
     seconds: float
@@ -37,7 +38,7 @@ def execute_file(path: Path, target: Path, profile: str) -> Outcome:
 
 
 def execute(notebook: NotebookNode, name: str, folder: Path, profile: str) -> Outcome:
-    """Execute a notebook in place, up to the first failing cell, with one line of progress.
+    """Execute a notebook in place, up to the first failing cell, and show which cell is running and since when.
 
     Args:
         notebook: Its outputs are replaced.
@@ -51,12 +52,12 @@ def execute(notebook: NotebookNode, name: str, folder: Path, profile: str) -> Ou
     from nbclient import NotebookClient
     from nbclient.exceptions import CellControlSignal, CellExecutionError, DeadKernelError
 
-    running = 0
+    numbers = _execution_counts(notebook)
+    progress = _Progress(name, len(numbers))
 
     def on_cell_start(cell: NotebookNode, cell_index: int) -> None:
-        nonlocal running
-        running = cell_index
-        _show_progress(f"{name}: cell {cell_index + 1} of {len(notebook.cells)}")
+        if cell_index in numbers:
+            progress.show(numbers[cell_index])
 
     client = NotebookClient(
         notebook,
@@ -67,7 +68,6 @@ def execute(notebook: NotebookNode, name: str, folder: Path, profile: str) -> Ou
     )
     variables = {**os.environ, "CF_PROFILE": profile}
     variables.pop("MPLBACKEND", None)  # figures belong into the notebook, whatever this process draws with
-    started = time.perf_counter()
     message = None
     try:
         client.execute(cleanup_kc=True, env=variables)  # by default nbclient leaves our manager's kernel running
@@ -75,17 +75,46 @@ def execute(notebook: NotebookNode, name: str, folder: Path, profile: str) -> Ou
         message = _ANSI.sub("", str(error))
     except (CellControlSignal, DeadKernelError) as error:  # too slow, or killed, most often for want of memory
         message = f"{type(error).__name__}: {error}"
-    seconds = time.perf_counter() - started
-    _show_progress(f"{name}: {'FAILED' if message else 'ok'} after {seconds:.1f} s", end="\n")
-    return Outcome(name, seconds, f"cell {running + 1} failed.\n{message}" if message else None)
+    seconds = progress.end("FAILED" if message else "ok")
+    return Outcome(name, seconds, f"In [{progress.running}] failed.\n{message}" if message else None)
 
 
-def _show_progress(text: str, end: str = "") -> None:
-    """Rewrite one line on a terminal; elsewhere only its last state is worth a line."""
-    if sys.stdout.isatty():
-        print(f"\r\x1b[K{text}", end=end, flush=True)
-    elif end:
-        print(text, end=end, flush=True)
+def _execution_counts(notebook: NotebookNode) -> dict[int, int]:
+    """Return the number in ``In [ ]`` that a notebook run from the top gives to each of its cells with code."""
+    code = [index for index, cell in enumerate(notebook.cells) if cell.cell_type == "code" and cell.source.strip()]
+    return {index: count for count, index in enumerate(code, start=1)}
+
+
+class _Progress:
+    """One line that a terminal rewrites; elsewhere a new line now and then.
+
+    Attributes:
+        running: The number of the cell that was shown last.
+    """
+
+    SECONDS_BETWEEN_LINES = 15
+
+    def __init__(self, name: str, cells: int) -> None:
+        self.name, self.cells, self.running = name, cells, 0
+        self.started = self.shown = time.perf_counter()
+
+    def show(self, running: int) -> None:
+        """Say which cell is running."""
+        self.running = running
+        now = time.perf_counter()
+        text = f"{self.name}: cell {running} of {self.cells}, {now - self.started:.0f} s"
+        if sys.stdout.isatty():
+            print(f"{_START_OF_THE_LINE}{text}", end="", flush=True)
+        elif now - self.shown >= self.SECONDS_BETWEEN_LINES:
+            self.shown = now
+            print(text, flush=True)
+
+    def end(self, verdict: str) -> float:
+        """Say how it ended, and return the seconds it took."""
+        seconds = time.perf_counter() - self.started
+        begin = _START_OF_THE_LINE if sys.stdout.isatty() else ""
+        print(f"{begin}{self.name}: {verdict} after {seconds:.1f} s", flush=True)
+        return seconds
 
 
 def _kernel_manager() -> "KernelManager":

@@ -9,7 +9,22 @@ from cfhelpers.course.widgets.chapter_01 import training_steps
 from cfhelpers.course.widgets.chapter_02 import two_bowls
 from cfhelpers.course.widgets.chapter_03 import chat, strengths
 from cfhelpers.course.widgets.chapter_04 import retention
+from cfhelpers.course.widgets.chapter_05 import rates
+from cfhelpers.course.widgets.chapter_06 import prompted_batch
 from cfhelpers.course.widgets.chapter_07 import buffers
+from cfhelpers.course.widgets.chapter_08 import distances
 from cfhelpers.course.widgets.explorer import Explorer
 
-__all__ = ["Explorer", "buffers", "chat", "feedback", "retention", "strengths", "training_steps", "two_bowls"]
+__all__ = [
+    "Explorer",
+    "buffers",
+    "chat",
+    "distances",
+    "feedback",
+    "prompted_batch",
+    "rates",
+    "retention",
+    "strengths",
+    "training_steps",
+    "two_bowls",
+]

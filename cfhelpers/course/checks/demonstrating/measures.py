@@ -16,6 +16,15 @@ NAN = float("nan")
 _MATRICES = {
     "four tasks": [[0.60, NAN, NAN, NAN], [0.90, 0.83, NAN, NAN], [0.55, 0.71, 0.97, NAN], [0.42, 0.64, 0.78, 0.99]],
     "three tasks": [[0.80, 0.31, 0.22], [0.88, 0.61, 0.13], [0.44, 0.67, 0.91]],
+    "two tasks": [[0.50, 0.20], [0.70, 0.60]],
+    # Tasks 1 and 3 are at their best before their own turn.
+    "five tasks": [
+        [0.70, 0.86, 0.20, 0.79, 0.1],
+        [0.52, 0.75, 0.31, 0.30, 0.2],
+        [0.66, 0.58, 0.83, 0.24, 0.3],
+        [0.49, 0.61, 0.88, 0.64, 0.4],
+        [0.57, 0.43, 0.62, 0.69, 0.9],
+    ],
 }
 
 
@@ -47,6 +56,29 @@ def _both(change: Callable[[float, int], float]) -> Callable[[Any], Any]:
     return lambda results: tuple(change(value, len(results)) for value in _measures(results))
 
 
+def _terms(results: Any) -> tuple[Any, Any]:
+    """What the two measures average: a number for each task but the last."""
+    last, learned = results[-1, :-1], np.diagonal(results)[:-1]
+    return last - learned, np.nanmax(results[:-1, :-1], axis=0) - last
+
+
+def _of_terms(change: Callable[[Any, int], Any]) -> Callable[[Any], Any]:
+    """Return what a function makes of each measure's terms and the number of tasks."""
+    return lambda results: tuple(float(change(terms, len(results))) for terms in _terms(results))
+
+
+def _best_since(results: Any) -> float:
+    """Forgetting from the best score since a task was learned."""
+    tasks = len(results)
+    return float(np.mean([np.max(results[j : tasks - 1, j]) - results[-1, j] for j in range(tasks - 1)]))
+
+
+def _relative(results: Any) -> tuple[float, float]:
+    last, learned = results[-1, :-1], np.diagonal(results)[:-1]
+    best = np.nanmax(results[:-1, :-1], axis=0)
+    return float(np.mean((last - learned) / learned)), float(np.mean((best - last) / best))
+
+
 _OVER_T = "is averaged over all T tasks. The last task has not been followed by anything, so its term is zero: T − 1."
 _UPSIDE_DOWN = "has the wrong sign: backward transfer is after minus before, forgetting is best before minus after."
 _TRANSPOSED = (
@@ -62,6 +94,26 @@ _MEASURE_MISTAKES = [
         _both(lambda value, tasks: value * (tasks - 1)),
     ),
     ("{} is in percent, but the scores are shares.", _both(lambda value, tasks: 100 * value)),
+    (
+        "{} is the mean of absolute changes. A task that got better counts with the other sign: no abs().",
+        _of_terms(lambda terms, tasks: np.mean(np.abs(terms))),
+    ),
+    (
+        "{} is the absolute value of the mean. Its sign says whether something was lost: no abs().",
+        _of_terms(lambda terms, tasks: abs(np.mean(terms))),
+    ),
+    (
+        "{} is relative: each change is divided by the score before. Leave it in the unit of the scores.",
+        _relative,
+    ),
+    (
+        "{} has the first task's term alone, divided by T − 1: is there a return inside the loop?",
+        _of_terms(lambda terms, tasks: terms[0] / (tasks - 1)),
+    ),
+    (
+        "{} is the first task's alone: is there a return inside the loop?",
+        _of_terms(lambda terms, tasks: terms[0]),
+    ),
     (
         "{} looks one task ahead only. Compare with the last row of R, when everything has been learned.",
         _measures_by(
@@ -99,6 +151,17 @@ transfer_and_forgetting = Exercise(
             "forgetting is counted from R[j, j]. A task may get better later: count from its best score before "
             "the end.",
             _measures_by(lambda r: 0.0, lambda r: np.mean(np.diagonal(r)[:-1] - r[-1, :-1])),
+            "forgetting",
+        ),
+        Mistake(
+            "backward transfer cuts off gains, task by task. Average the changes as they are.",
+            _measures_by(lambda r: np.mean(np.minimum(_terms(r)[0], 0)), lambda r: 0.0),
+            "backward transfer",
+        ),
+        Mistake(
+            "forgetting counts from the best score since the task was learned. A task may be known better before its "
+            "turn: take the best of all rows but the last.",
+            _measures_by(lambda r: 0.0, _best_since),
             "forgetting",
         ),
         Mistake(

@@ -16,34 +16,44 @@ from cfhelpers.models.classifier import MultiTaskClassifier
 Batches = list[dict[str, Tensor]]
 
 _OLD = 1  # the old task's head is neither the first nor the last
-_WRONG_ROWS = (3, 11, 14, 15)  # of 16 examples in batches of 9, 5 and 2: the last batch is all wrong
+# Case: sizes of the batches, rows that the head gets wrong, tokens of a text, classes.
+_CASES = {
+    "16 texts": ((9, 5, 2), (3, 11, 14, 15), 6, 3),
+    "14 texts": ((4, 7, 3), (1, 2, 12), 5, 4),
+    "one batch of 7": ((7,), (0, 4), 4, 3),
+}
 
 
-def _old_task() -> tuple[MultiTaskClassifier, Batches]:
-    """Return a classifier with three heads, and batches of the middle one's task of which it gets 12 of 16 right."""
+def _old_task(case: str) -> tuple[MultiTaskClassifier, Batches]:
+    """Return a classifier with three heads, and batches of the middle one's task of which it gets most right."""
+    sizes, wrong_rows, tokens, classes = _CASES[case]
     generator = torch.Generator().manual_seed(18)
-    classifier = toy_classifier(2 * torch.randn(12, 6, generator=generator), {"first": 3, "old": 3, "new": 3})
+    heads = {"first": classes, "old": classes, "new": classes}
+    classifier = toy_classifier(2 * torch.randn(12, 6, generator=generator), heads)
     batches, row = [], 0
-    for size in (9, 5, 2):
-        ids = torch.randint(1, 12, (size, 6), generator=generator)
-        mask = (torch.arange(6) < torch.randint(1, 6, (size, 1), generator=generator)).long()
+    for size in sizes:
+        ids = torch.randint(1, 12, (size, tokens), generator=generator)
+        mask = (torch.arange(tokens) < torch.randint(1, tokens, (size, 1), generator=generator)).long()
         batch = {"input_ids": ids * mask, "attention_mask": mask, "task_ids": torch.full((size,), _OLD)}
         with torch.no_grad():
             right = classifier.eval()(**batch).logits.argmax(-1)
-        wrong = torch.tensor([number in _WRONG_ROWS for number in range(row, row + size)])
-        batches.append({**batch, "labels": torch.where(wrong, (right + 1) % 3, right)})
+        wrong = torch.tensor([number in wrong_rows for number in range(row, row + size)])
+        batches.append({**batch, "labels": torch.where(wrong, (right + 1) % classes, right)})
         row += size
     toy_body(classifier).observed.clear()
     return classifier.train(), batches
 
 
 def _examine_accuracy(answer: Callable[..., Any]) -> Numbers:
-    classifier, batches = _old_task()
-    unharmed = Unharmed(classifier)
-    share = answer(classifier, batches)
-    require_evaluation_mode(toy_body(classifier).observed)
-    unharmed.check()
-    return {"accuracy": number(share, "accuracy")}
+    numbers: Numbers = {}
+    for case in _CASES:
+        classifier, batches = _old_task(case)
+        unharmed = Unharmed(classifier)
+        share = answer(classifier, batches)
+        require_evaluation_mode(toy_body(classifier).observed)
+        unharmed.check()
+        numbers[f"{case}: accuracy"] = number(share, "accuracy")
+    return numbers
 
 
 def accuracy(classifier: MultiTaskClassifier, batches: Iterable[dict[str, Tensor]]) -> float:
@@ -57,6 +67,10 @@ def accuracy(classifier: MultiTaskClassifier, batches: Iterable[dict[str, Tensor
             right += int((predictions.cpu() == batch["labels"]).sum())
             total += len(batch["labels"])
     return right / total
+
+
+def _texts(batches: Batches) -> int:
+    return sum(len(batch["labels"]) for batch in batches)
 
 
 def _mean_over_batches(classifier: MultiTaskClassifier, batches: Batches) -> float:
@@ -99,11 +113,20 @@ old_task_accuracy = Exercise(
         ),
         Mistake(
             "you divided by the number of batches times the size of the first. Count the examples of every batch.",
-            lambda c, b: accuracy(c, b) * sum(len(x["labels"]) for x in b) / (len(b) * len(b[0]["labels"])),
+            lambda c, b: accuracy(c, b) * _texts(b) / (len(b) * len(b[0]["labels"])),
         ),
         Mistake(
             "this is the number of right answers. Divide it by the number of examples.",
-            lambda c, b: 16 * accuracy(c, b),
+            lambda c, b: _texts(b) * accuracy(c, b),
+        ),
+        Mistake(
+            "a batch counts only if all of its texts are right (.all()). Count right texts.",
+            lambda c, b: float(np.mean([accuracy(c, [each]) == 1 for each in b])),
+        ),
+        Mistake(
+            "a batch counts only if all of its texts are right (.all()), and those are divided by the number of texts. "
+            "Count right texts.",
+            lambda c, b: sum(accuracy(c, [each]) == 1 for each in b) / _texts(b),
         ),
         Mistake("this is the share of wrong answers.", lambda c, b: 1 - accuracy(c, b)),
         Mistake("this is in percent; return a share between 0 and 1.", lambda c, b: 100 * accuracy(c, b)),
@@ -112,6 +135,9 @@ old_task_accuracy = Exercise(
             lambda c, b: accuracy(c, b[:1]),
         ),
         Mistake("only the last batch was scored: add up over all batches.", lambda c, b: accuracy(c, b[-1:])),
-        Mistake("you divided by the number of batches, not of examples.", lambda c, b: 16 / 3 * accuracy(c, b)),
+        Mistake(
+            "you divided by the number of batches, not of examples.",
+            lambda c, b: _texts(b) / len(b) * accuracy(c, b),
+        ),
     ],
 )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cfhelpers.course.checks.demonstrating.old_head import accuracy
@@ -17,12 +19,14 @@ Batches = list[dict[str, Tensor]]
 
 # Texts of four kinds; how many of each kind carry label 0 and label 1. Kinds 2 and 3 turn round from training to test,
 # so that every way of confusing the splits gives its own accuracy.
-_TRAIN = ((14, 1), (2, 9), (6, 4), (2, 8))
-_TEST = ((9, 1), (1, 7), (2, 6), (6, 2))
+_CASES = {
+    "46 and 34 texts": (((14, 1), (2, 9), (6, 4), (2, 8)), ((9, 1), (1, 7), (2, 6), (6, 2))),
+    "41 and 33 texts": (((5, 2), (8, 1), (2, 5), (11, 7)), ((1, 9), (3, 5), (7, 1), (6, 1))),
+}
 _FIRST_TOKEN = 5  # every text begins with it
 
 
-def _probing_task() -> tuple[MultiTaskClassifier, Batches, Batches]:
+def _probing_task(case: str) -> tuple[MultiTaskClassifier, Batches, Batches]:
     """Return a classifier and the two splits; a text's kind is its second token, and only test texts are padded."""
     embedding = torch.zeros(6, 5)
     embedding[1:5, :4] = 3 * torch.eye(4)
@@ -40,11 +44,16 @@ def _probing_task() -> tuple[MultiTaskClassifier, Batches, Batches]:
         columns = zip(*(x.split(16) for x in (ids, mask, labels, torch.zeros_like(labels))), strict=True)
         return [dict(zip(names, column, strict=True)) for column in columns]
 
-    return classifier, batches(_TRAIN, 0), batches(_TEST, 3)
+    train, test = _CASES[case]
+    return classifier, batches(train, 0), batches(test, 3)
 
 
 def _examine_probe(answer: Callable[..., Any]) -> Numbers:
-    classifier, train, test = _probing_task()
+    return {f"{case}: accuracy": _accuracy_of(answer, case) for case in _CASES}
+
+
+def _accuracy_of(answer: Callable[..., Any], case: str) -> NDArray[np.float64]:
+    classifier, train, test = _probing_task(case)
     unharmed = Unharmed(classifier)
     share = answer(classifier, train, test)
     require_evaluation_mode(toy_body(classifier).observed)
@@ -56,7 +65,7 @@ def _examine_probe(answer: Callable[..., Any]) -> Numbers:
         ) from None
     if not all(each["masked"] for each in toy_body(classifier).observed):
         raise CheckFailed("padding was read as text. Hand the attention_mask to classifier.features as well.")
-    return {"accuracy": number(share, "accuracy")}
+    return number(share, "accuracy")
 
 
 def _features(classifier: MultiTaskClassifier, batches: Iterable[dict[str, Tensor]]) -> tuple[Tensor, Tensor]:
@@ -128,6 +137,17 @@ linear_probe = Exercise(
         Mistake(
             "the probe was fitted on training and test texts together. Fit it on the training features alone.",
             lambda classifier, train, test: _probe(classifier, [*train, *test], test),
+        ),
+        Mistake(
+            "the probe was fitted on the last training batch alone. Collect the features of all batches first.",
+            lambda classifier, train, test: _probe(classifier, train[-1:], test),
+        ),
+        Mistake(
+            "only the last test batch was scored. Score all of them.",
+            lambda classifier, train, test: _probe(classifier, train, test[-1:]),
+        ),
+        Mistake(
+            "this is the share of wrong answers.", lambda classifier, train, test: 1 - _probe(classifier, train, test)
         ),
         Mistake(
             "the probe was scored on the texts it was fitted on. Score it on the test features.",

@@ -16,14 +16,20 @@ Batch = dict[str, Tensor]
 _END = 50
 # Questions and answers of unequal lengths, so that no two mistakes give the same labels.
 _PAIRS = [([11, 12, 13], [21, 22]), ([14, 15, 16, 17], [23, 24, 25]), ([18], [26])]
+_OTHER_PAIRS = [([31], [41, 42, 43, 44, 45]), ([32, 33, 34, 35], [46]), ([36, 37], [47, 48]), ([38, 39], [49])]
+_CASES = {
+    "padding is the end-of-sequence token": (_PAIRS, _END),
+    "padding is a token of its own": (_PAIRS, 0),
+    "four other pairs": (_OTHER_PAIRS, 7),
+}
 
 
 def _examine_batch(answer: Callable[..., Any]) -> Numbers:
     numbers: Numbers = {}
-    for case, padding in (("padding is the end-of-sequence token", _END), ("padding is a token of its own", 0)):
-        pairs = [(list(question), list(reply)) for question, reply in _PAIRS]
+    for case, (given, padding) in _CASES.items():
+        pairs = [(list(question), list(reply)) for question, reply in given]
         batch = answer(pairs, _END, padding)
-        if pairs != _PAIRS:
+        if pairs != given:
             raise CheckFailed(
                 "your code changed the lists it was given: question += answer does. Write question + answer."
             )
@@ -31,6 +37,8 @@ def _examine_batch(answer: Callable[..., Any]) -> Numbers:
             for name in ("input_ids", "labels"):
                 if isinstance(batch.get(name), Tensor) and batch[name].is_floating_point():
                     raise CheckFailed(f"{name} holds floating-point numbers; token ids are whole numbers (torch.long).")
+            if isinstance(batch.get("labels"), Tensor) and batch["labels"].dtype != torch.long:
+                raise CheckFailed(f"labels are {batch['labels'].dtype}; the loss takes class numbers as torch.long.")
         arrays = tensors(batch, "the batch")
         numbers |= {f"{case}: {name}": array for name, array in arrays.items()}
     return numbers
@@ -68,10 +76,46 @@ def _laid_out(layout: Callable[[list[int], list[int]], Any]) -> Callable[..., Ba
     return lambda pairs, end_id, pad_id: _batch(pairs, end_id, pad_id, layout=layout)
 
 
+def _padded_between(pairs: Pairs, end_id: int, pad_id: int) -> Batch:
+    """Return a batch whose questions are padded to one length before the answers follow."""
+    longest = max(len(question) for question, _ in pairs)
+    filled = [([*question, *[pad_id] * (longest - len(question))], reply) for question, reply in pairs]
+    batch = _batch(filled, end_id, pad_id)
+    for row, (question, _) in enumerate(pairs):
+        batch["attention_mask"][row, len(question) : longest] = 0
+    return batch
+
+
+def _padded_apart(pairs: Pairs, end_id: int, pad_id: int, *, ended: bool) -> Batch:
+    """Return the questions as ids and the answers as labels, each padded to its own longest."""
+    questions = _batch([(list(question), []) for question, _ in pairs], end_id, pad_id)
+    replies = [[*reply, end_id] if ended else list(reply) for _, reply in pairs]
+    longest = max(map(len, replies))
+    labels = torch.tensor([[*reply, *[-100] * (longest - len(reply))] for reply in replies])
+    return {name: questions[name][:, :-1] for name in ("input_ids", "attention_mask")} | {"labels": labels}
+
+
+def _ended_after_padding(pairs: Pairs, end_id: int, pad_id: int) -> Batch:
+    """Return a batch whose rows all end with the end-of-sequence token, behind their padding."""
+    batch = _batch(pairs, end_id, pad_id)
+    lengths = batch["attention_mask"].sum(1)
+    for row, length in enumerate(lengths.tolist()):
+        batch["input_ids"][row, length - 1] = pad_id if length < int(lengths.max()) else end_id
+        batch["labels"][row, length - 1] = -100
+        batch["attention_mask"][row, length - 1] = 0
+        batch["input_ids"][row, -1] = batch["labels"][row, -1] = end_id
+        batch["attention_mask"][row, -1] = 1
+    return batch
+
+
 def _shifted(labels: Tensor, by: int) -> Tensor:
     moved = torch.roll(labels, by, dims=1)
     moved[:, 0 if by > 0 else -1] = -100
     return moved
+
+
+def _right_aligned(labels: Tensor, mask: Tensor) -> Tensor:
+    return labels.gather(1, mask.argsort(dim=1, stable=True))
 
 
 def _flipped(batch: Batch) -> Batch:
@@ -99,6 +143,49 @@ dialogue_batch = Exercise(
         Mistake(
             "question and answer are two sequences of one length. Write them one after the other in one sequence.",
             _laid_out(lambda question, reply: (question, reply[:-1])),
+        ),
+        *(
+            Mistake(
+                "the ids are the questions and the labels are the answers, each padded by itself. Write question and "
+                "answer one after the other in one sequence.",
+                lambda pairs, end_id, pad_id, ended=ended: _padded_apart(pairs, end_id, pad_id, ended=ended),
+            )
+            for ended in (True, False)
+        ),
+        Mistake(
+            "there is padding between a question and its answer: the questions were padded first. Join question and "
+            "answer, and pad the whole.",
+            _padded_between,
+        ),
+        Mistake(
+            "there is padding between a question and its answer, and the attention mask is 1 on it. Join question and "
+            "answer, and pad the whole.",
+            lambda pairs, end_id, pad_id: {
+                **(batch := _padded_between(pairs, end_id, pad_id)),
+                "attention_mask": (batch["attention_mask"].flip(1).cumsum(1) > 0).long().flip(1),
+            },
+        ),
+        Mistake(
+            "the end-of-sequence token comes after the padding. It belongs behind the answer's last word: append it "
+            "before you pad.",
+            _ended_after_padding,
+        ),
+        Mistake(
+            "the labels begin at the left: the answer's labels stand under the question. Put −100 in front of them, "
+            "once for each token of the question.",
+            _laid_out(lambda question, reply: (question + reply, reply + [-100] * len(question))),
+        ),
+        Mistake(
+            "the labels stand at the right end of the row, beside padding. They belong under the answer's own tokens.",
+            _changed(lambda b, end, pad: {"labels": _right_aligned(b["labels"], b["attention_mask"])}),
+        ),
+        Mistake(
+            "the answer's first token is no target, and nobody says how to begin. −100 is for the question alone.",
+            _laid_out(lambda question, reply: (question + reply, [-100] * (len(question) + 1) + reply[1:])),
+        ),
+        Mistake(
+            "the question's last token is a target. −100 is for the whole question.",
+            _laid_out(lambda question, reply: (question + reply, [-100] * (len(question) - 1) + question[-1:] + reply)),
         ),
         Mistake(_EVERYTHING_IS_TARGET, _laid_out(lambda question, reply: (question + reply, question + reply))),
         Mistake(

@@ -11,25 +11,39 @@ from torch import Tensor, nn
 from cfhelpers.course.checks.exercise import CheckFailed, Exercise, Mistake, Numbers, tensors
 from cfhelpers.course.checks.toys import ToyLanguageModel, Unharmed, require_evaluation_mode
 from cfhelpers.fisher import fisher_diagonal
+from cfhelpers.fisher.oracle import fisher_by_hand
 
 Batch = dict[str, Tensor]
 
 
-def _language_batches() -> list[Batch]:
-    """Return three batches of 3, 2 and 1 examples, padded, with questions that are not targets."""
+# Case: vocabulary and width of the model, lengths of the examples in each batch, length of each batch's questions. An
+# example without a question has a label under its first token, which no logits predict.
+_CASES = {
+    "six examples": ((9, 4), ((3, 6, 4), (5, 3), (6,)), (2, 0, 1)),
+    "seven examples": ((7, 3), ((4, 5), (3, 6, 4, 7), (3,)), (0, 1, 2)),
+}
+
+
+def _language_batches(case: str) -> list[Batch]:
+    """Return batches of unequal sizes, padded, with questions that are not targets."""
+    (vocabulary, _), sizes, questions = _CASES[case]
     generator = torch.Generator().manual_seed(5)
     batches = []
-    for lengths in ((3, 6, 4), (5, 3), (6,)):
-        ids = torch.randint(1, 9, (len(lengths), max(lengths)), generator=generator)
+    for lengths, question in zip(sizes, questions, strict=True):
+        ids = torch.randint(1, vocabulary, (len(lengths), max(lengths)), generator=generator)
         mask = (torch.arange(max(lengths)) < torch.tensor(lengths).unsqueeze(1)).long()
         labels = torch.where(mask == 1, ids, -100)
-        labels[:, :2] = -100
+        labels[:, :question] = -100
         batches.append({"input_ids": torch.where(mask == 1, ids, 0), "attention_mask": mask, "labels": labels})
     return batches
 
 
 def _examine_fisher(answer: Callable[..., Any]) -> Numbers:
-    model, batches = ToyLanguageModel().train(), _language_batches()
+    return {f"{case}: {name}": array for case in _CASES for name, array in _fisher_in(answer, case).items()}
+
+
+def _fisher_in(answer: Callable[..., Any], case: str) -> Numbers:
+    model, batches = ToyLanguageModel(*_CASES[case][0]).train(), _language_batches(case)
     unharmed = Unharmed(model)
     fisher = answer(model, batches)
     require_evaluation_mode(model.observed)
@@ -52,7 +66,8 @@ def _examine_fisher(answer: Callable[..., Any]) -> Numbers:
     negative = [name for name, array in numbers.items() if (array < 0).any()]
     if negative:
         raise CheckFailed(
-            f"{negative[0]} has negative entries, but a mean of squares cannot be negative. Square first."
+            f"{negative[0]} has negative entries, but a mean of squares cannot be negative: a gradient is not squared, "
+            "or is weighted with something negative, such as a log-probability."
         )
     return numbers
 
@@ -118,11 +133,34 @@ def _own_guess(model: Any, example: Batch) -> Tensor:
     return torch.where(example["labels"] == -100, -100, guess)
 
 
+def _per_token(model: Any, batches: list[Batch]) -> Iterator[Tensor]:
+    """Yield every target's own loss."""
+    for example in _examples(batches):
+        for place in (example["labels"][0] != -100).nonzero().flatten().tolist():
+            if place > 0:
+                alone = torch.full_like(example["labels"], -100)
+                alone[0, place] = example["labels"][0, place]
+                yield _summed(model, example, alone)
+
+
+def _times(count: Callable[[Batch], Any]) -> Callable[[Any, list[Batch]], Iterable[Tensor]]:
+    """Return each example's mean loss times some count of its tokens."""
+    return lambda model, batches: (model(**example).loss * count(example) for example in _examples(batches))
+
+
+def _mean_of_means(model: nn.Module, batches: Iterable[Batch]) -> dict[str, Tensor]:
+    found = [_fisher(model, [batch]) for batch in batches]
+    return {name: torch.stack([each[name] for each in found]).mean(0) for name in found[0]}
+
+
 def _targets(batches: list[Batch]) -> float:
     return float(sum((batch["labels"][:, 1:] != -100).sum() for batch in batches))
 
 
-_fisher = _fisher_of(_per_example)
+def _fisher(model: nn.Module, batches: Iterable[Batch]) -> dict[str, Tensor]:
+    return fisher_by_hand(model.eval(), _examples(batches))
+
+
 _SQUARE_EACH = "Square each example's gradient, then average over the examples."
 _SUM_TOKENS = "An example's log-likelihood is the sum over its targets: model(...).loss is their mean."
 
@@ -178,6 +216,63 @@ fisher = Exercise(
         Mistake(
             f"the loss of each example was averaged over its tokens, so long answers count less. {_SUM_TOKENS}",
             _fisher_of(lambda m, bs: (m(**e).loss for e in _examples(bs))),
+        ),
+        Mistake(
+            "each example's mean loss was multiplied by the number of its labels, but the first token is never "
+            "predicted: count labels[:, 1:] that are not −100.",
+            _fisher_of(_times(lambda e: (e["labels"] != -100).sum())),
+        ),
+        Mistake(
+            "each example's mean loss was multiplied by the number of its tokens, the question's too. It is a mean "
+            "over targets: count labels[:, 1:] that are not −100.",
+            _fisher_of(_times(lambda e: e["attention_mask"].sum())),
+        ),
+        Mistake(
+            "each example's mean loss was multiplied by the length of its row, padding included. It is a mean over "
+            "targets: count labels[:, 1:] that are not −100.",
+            _fisher_of(_times(lambda e: e["labels"].shape[1])),
+        ),
+        Mistake(
+            "each example's mean loss was multiplied by the length of its row less one, padding included. Count "
+            "labels[:, 1:] that are not −100.",
+            _fisher_of(_times(lambda e: e["labels"].shape[1] - 1)),
+        ),
+        Mistake(
+            "each token's gradient was squared by itself. Square the gradient of an example's whole answer: sum the "
+            "losses of its tokens first.",
+            _fisher_of(_per_token),
+        ),
+        Mistake(
+            "each token's gradient was squared by itself and averaged over the tokens. Square the gradient of an "
+            "example's whole answer: sum the losses of its tokens first, and divide by the number of examples.",
+            _fisher_of(_per_token, divisor=_targets),
+        ),
+        Mistake(
+            "this is the mean over batches of each batch's mean: examples of small batches count more. Add up over all "
+            "examples and divide once.",
+            _mean_of_means,
+        ),
+        Mistake(
+            "each batch's mean gradient was squared and multiplied by the batch's size: n · g². Squares of sums are no "
+            f"sums of squares. {_SQUARE_EACH}",
+            _fisher_of(lambda m, bs: (m(**b).loss * len(b["labels"]) ** 0.5 for b in bs)),
+        ),
+        Mistake(
+            "each batch's mean gradient was squared and multiplied by the batch's size: n · g². Squares of sums are no "
+            f"sums of squares. {_SQUARE_EACH}",
+            _fisher_of(lambda m, bs: (_summed(m, b) / len(b["labels"]) ** 0.5 for b in bs)),
+        ),
+        Mistake(
+            "only the first batch was looked at: is there a return inside the loop?",
+            lambda m, bs: _fisher(m, list(bs)[:1]),
+        ),
+        Mistake(
+            "only the last batch was looked at, or each overwrote the one before (= for +=). Add up over all of them.",
+            lambda m, bs: _fisher(m, list(bs)[-1:]),
+        ),
+        Mistake(
+            "only the last example counts: each overwrote the one before (= for +=). Add up over all of them.",
+            _fisher_of(lambda m, bs: [_summed(m, list(_examples(bs))[-1])]),
         ),
         Mistake(
             "the question and the padding are in the loss. Only positions whose label is not −100 count.",

@@ -13,27 +13,35 @@ from cfhelpers.course.checks.exercise import CheckFailed, Exercise, Mistake, Num
 from cfhelpers.course.checks.toys import ToyLanguageModel, Unharmed
 from cfhelpers.methods.penalty import QuadraticPenalty
 
-_STRENGTH = 5.0
+# Case: λ, vocabulary and width of the model, and a weight that is not important.
+_CASES = {"λ = 5": (5.0, (9, 4), ""), "λ = 0.7, some weights free": (0.7, (7, 3), "mixing.weight")}
 
 
-def _toy_importance(model: nn.Module) -> dict[str, Tensor]:
+def _toy_importance(model: nn.Module, free: str) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(9)
-    trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    trainable = {name: p for name, p in model.named_parameters() if p.requires_grad and name != free}
     return {name: 0.2 + torch.rand(p.shape, generator=generator) for name, p in trainable.items()}
 
 
 def _examine_penalty(answer: Callable[..., Any]) -> Numbers:
-    model = ToyLanguageModel()
-    importance = _toy_importance(model)
-    penalty = answer(model, dict(importance), _STRENGTH)
-    numbers = {"at the anchor: value": number(penalty.value(model), "value")}
+    return {f"{case}: {name}": array for case in _CASES for name, array in _penalty_in(answer, case).items()}
+
+
+def _penalty_in(answer: Callable[..., Any], case: str) -> Numbers:
+    strength, sizes, free = _CASES[case]
+    model = ToyLanguageModel(*sizes)
+    importance = _toy_importance(model, free)
+    given = {name: tensor.clone() for name, tensor in importance.items()}
+    penalty = answer(model, given, strength)
+    late = answer(model, {name: tensor.clone() for name, tensor in importance.items()}, strength)
+    numbers = {"value at the anchor": number(penalty.value(model), "value")}
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():  # as an optimizer does: in place
         for parameter in model.parameters():
             parameter += torch.randn(parameter.shape, generator=generator)
     unharmed = Unharmed(model)
     value = penalty.value(model)
-    numbers["after moving: value"] = number(value, "value")
+    numbers["value after moving"] = number(value, "value")
     if not isinstance(value, Tensor) or not value.requires_grad:
         raise CheckFailed(
             "the value is a plain number without a graph, so it cannot pull on the weights. Keep it a tensor: no "
@@ -42,10 +50,21 @@ def _examine_penalty(answer: Callable[..., Any]) -> Numbers:
         )
     unharmed.check()
     value.backward()
-    gradients = {name: p.grad for name, p in model.named_parameters() if name in importance}
-    numbers |= {f"{name}: gradient": _as_array(gradient, importance[name]) for name, gradient in gradients.items()}
+    gradients = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    numbers |= {f"gradient of {name}": _as_array(p.grad, p) for name, p in gradients.items()}
     model.zero_grad()
-    _require_error_for_unknown_names(answer, model, importance)
+    if not all(torch.equal(given[name], importance[name]) for name in importance):
+        raise CheckFailed(
+            "your code changed the importance that it was given (mul_ and *= do), so that the next penalty that is "
+            "made of it would have another strength. Compute with a new tensor."
+        )
+    first, later = float(late.value(model).detach()), float(value.detach())
+    if abs(first - later) > 1e-3 * abs(later) and first < 1e-6:
+        raise CheckFailed(
+            "the anchor is taken when value() is first called, and not when the penalty is made: what the model has "
+            "moved until then is not penalised. Store the copies in __init__."
+        )
+    _require_error_for_unknown_names(answer, model, importance, strength)
     return numbers
 
 
@@ -54,13 +73,13 @@ def _as_array(gradient: Tensor | None, like: Tensor) -> np.ndarray[Any, np.dtype
 
 
 def _require_error_for_unknown_names(
-    answer: Callable[..., Any], model: nn.Module, importance: dict[str, Tensor]
+    answer: Callable[..., Any], model: nn.Module, importance: dict[str, Tensor], strength: float
 ) -> None:
     """Raise CheckFailed if names that no parameter has go unnoticed: all, as a wrapper's prefix makes them, or one."""
     stranger = {"module.embedding.weight": importance["embedding.weight"]}
     for misfit in ({f"module.{name}": tensor for name, tensor in importance.items()}, {**importance, **stranger}):
         try:
-            answer(model, misfit, _STRENGTH).value(model)
+            answer(model, misfit, strength).value(model)
         except NotImplementedError:
             raise
         except Exception:  # whichever error the answer raises for such names: that there is one is what is asked
@@ -133,6 +152,30 @@ penalty = Exercise(
         Mistake(
             "the factor ½ is missing: everything is twice as strong as λ says.",
             _penalty_with(combine=lambda self, terms: self.strength * torch.stack(terms).sum()),
+        ),
+        Mistake(
+            "λ is inside the square: ½ Σ F (λ Δ)² has λ². Multiply the sum by λ / 2.",
+            _penalty_with(combine=lambda self, terms: self.strength**2 / 2 * torch.stack(terms).sum()),
+        ),
+        Mistake(
+            "λ and ½ are inside the square. Multiply the sum of F Δ² by λ / 2.",
+            _penalty_with(combine=lambda self, terms: self.strength**2 / 4 * torch.stack(terms).sum()),
+        ),
+        Mistake(
+            "the penalty is divided by λ: a larger strength has to pull harder.",
+            _penalty_with(combine=lambda self, terms: torch.stack(terms).sum() / (2 * self.strength)),
+        ),
+        Mistake(
+            "the factor ½ is applied twice.",
+            _penalty_with(combine=lambda self, terms: self.strength / 4 * torch.stack(terms).sum()),
+        ),
+        Mistake(
+            "the square root of the sum was taken: the penalty is the sum itself.",
+            _penalty_with(combine=lambda self, terms: self.strength / 2 * torch.stack(terms).sum().sqrt()),
+        ),
+        Mistake(
+            "only the first tensor counts: is there a return inside the loop?",
+            _penalty_with(combine=lambda self, terms: self.strength / 2 * terms[0]),
         ),
         Mistake("the strength λ is missing.", _penalty_with(combine=_half)),
         Mistake(

@@ -13,17 +13,19 @@ from cfhelpers.course.checks.exercise import CheckFailed, Exercise, Mistake, Num
 from cfhelpers.course.checks.toys import Observations, Unharmed, require_evaluation_mode
 from cfhelpers.fisher import fisher_diagonal
 
-N, D, C = 5, 3, 4
+# Case: examples, inputs, hidden units, classes.
+_CASES = {"5 examples, 4 classes": (5, 3, 3, 4), "7 examples, 3 classes": (7, 4, 2, 3)}
 Squares = Callable[[list[Tensor], Tensor, list[nn.Parameter]], list[Tensor]]
 
 
 class ToyNetwork(nn.Module):
     """Two layers with dropout between them: inputs ``[N, D]`` to logits ``[N, C]``."""
 
-    def __init__(self) -> None:
+    def __init__(self, inputs: int, hidden: int, classes: int) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(11)
-        self.first, self.second, self.dropout = nn.Linear(D, 3), nn.Linear(3, C), nn.Dropout(0.5)
+        self.first, self.second = nn.Linear(inputs, hidden), nn.Linear(hidden, classes)
+        self.dropout = nn.Dropout(0.5)
         for parameter in self.parameters():
             nn.init.normal_(parameter, generator=generator)
         self.observed = Observations()
@@ -32,10 +34,6 @@ class ToyNetwork(nn.Module):
         """Return logits ``[N, C]``."""
         self.observed.append({"training": self.training})
         return self.second(self.dropout(torch.tanh(self.first(inputs))))
-
-
-def _inputs() -> Tensor:
-    return torch.randn(N, D, generator=torch.Generator().manual_seed(12))
 
 
 def _examine(answer: Callable[..., Any]) -> Numbers:
@@ -56,9 +54,14 @@ def _examine(answer: Callable[..., Any]) -> Numbers:
 
 
 def _numbers(answer: Callable[..., Any]) -> Numbers:
-    model = ToyNetwork().train()
+    return {f"{case}: {name}": array for case in _CASES for name, array in _numbers_of(answer, case).items()}
+
+
+def _numbers_of(answer: Callable[..., Any], case: str) -> Numbers:
+    examples, inputs, hidden, classes = _CASES[case]
+    model = ToyNetwork(inputs, hidden, classes).train()
     unharmed = Unharmed(model)
-    fisher = answer(model, _inputs())
+    fisher = answer(model, torch.randn(examples, inputs, generator=torch.Generator().manual_seed(12)))
     require_evaluation_mode(model.observed)
     unharmed.check()
     numbers = tensors(fisher, "the Fisher")
@@ -74,12 +77,15 @@ def _numbers(answer: Callable[..., Any]) -> Numbers:
     negative = [name for name, array in numbers.items() if (array < 0).any()]
     if negative:
         raise CheckFailed(
-            f"{negative[0]} has negative entries, but a mean of squares cannot be negative. Square first."
+            f"{negative[0]} has negative entries, but a mean of squares cannot be negative: a gradient is not squared, "
+            "or is weighted with something negative, such as a log-probability."
         )
     return numbers
 
 
-def _fisher_of(squares: Squares, *, divisor: int = N) -> Callable[[nn.Module, Tensor], dict[str, Tensor]]:
+def _fisher_of(
+    squares: Squares, *, divisor: Callable[[int], float] = float
+) -> Callable[[nn.Module, Tensor], dict[str, Tensor]]:
     """Return an estimate that adds up what ``squares`` makes of one example, and divides."""
 
     def fisher(model: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
@@ -90,7 +96,7 @@ def _fisher_of(squares: Squares, *, divisor: int = N) -> Callable[[nn.Module, Te
             log_p = model(row).log_softmax(-1)[0]
             found = squares(list(log_p), log_p.detach().exp(), list(parameters.values()))
             total = [one + other for one, other in zip(total, found, strict=True)]
-        return {name: each / divisor for name, each in zip(parameters, total, strict=True)}
+        return {name: each / divisor(len(inputs)) for name, each in zip(parameters, total, strict=True)}
 
     return fisher
 
@@ -122,7 +128,7 @@ def _of_the_batch(model: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
     log_p = model(inputs).log_softmax(-1)
     p = log_p.detach().exp().mean(0)
     total = [torch.zeros_like(parameter) for parameter in parameters.values()]
-    for label in range(C):
+    for label in range(log_p.shape[1]):
         found = _gradients(log_p[:, label].mean(), list(parameters.values()))
         total = [one + p[label] * other.square() for one, other in zip(total, found, strict=True)]
     return dict(zip(parameters, total, strict=True))
@@ -141,6 +147,49 @@ def _of_a_square_matrix(reduce: Callable[[Tensor], Tensor]) -> Callable[[nn.Modu
         return dict(zip(parameters, squares, strict=True))
 
     return fisher
+
+
+def _over_the_wrong_dimension(model: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
+    """Let the probabilities sum to 1 over the examples (softmax(0) of a batch), class by class."""
+    model.eval()
+    parameters = dict(model.named_parameters())
+    log_p = model(inputs).log_softmax(0)
+    total = [torch.zeros_like(parameter) for parameter in parameters.values()]
+    for value in log_p.flatten():
+        found = _gradients(value, list(parameters.values()))
+        weight = value.detach().exp()
+        total = [one + weight * other.square() for one, other in zip(total, found, strict=True)]
+    return {name: each / len(inputs) for name, each in zip(parameters, total, strict=True)}
+
+
+def _piled_up(*, over_examples: bool) -> Callable[[nn.Module, Tensor], dict[str, Tensor]]:
+    """Return an estimate that never zeroes .grad between classes, or nowhere at all."""
+
+    def fisher(model: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
+        model.eval()
+        parameters = dict(model.named_parameters())
+        total = [torch.zeros_like(parameter) for parameter in parameters.values()]
+        piled = [torch.zeros_like(parameter) for parameter in parameters.values()]
+        for row in inputs.split(1):
+            log_p = model(row).log_softmax(-1)[0]
+            if not over_examples:
+                piled = [torch.zeros_like(parameter) for parameter in parameters.values()]
+            for value in log_p:
+                found = _gradients(value, list(parameters.values()))
+                piled = [one + other for one, other in zip(piled, found, strict=True)]
+                weight = value.detach().exp()
+                total = [one + weight * other.square() for one, other in zip(total, piled, strict=True)]
+        return {name: each / len(inputs) for name, each in zip(parameters, total, strict=True)}
+
+    return fisher
+
+
+_ALL_CLASSES = _over_classes(lambda g, p: (p * g.square()).sum(0))
+
+
+def _by_classes(model: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
+    classes = model.eval()(inputs[:1]).shape[-1]
+    return _fisher_of(_ALL_CLASSES, divisor=lambda n: classes)(model, inputs)
 
 
 class _AsHuggingFace(nn.Module):
@@ -212,12 +261,35 @@ exact_fisher = Exercise(
             for reduce in (lambda square: square.sum(1), lambda square: square.mean(1), torch.sum, torch.mean)
         ),
         Mistake(
+            "the probabilities sum to 1 over the examples: softmax(0) goes down a column of the batch. Classes are the "
+            "last dimension: softmax(-1).",
+            _over_the_wrong_dimension,
+        ),
+        Mistake(
+            "gradients pile up from one class to the next: call model.zero_grad() before every backward pass, or take "
+            "torch.autograd.grad.",
+            _piled_up(over_examples=False),
+        ),
+        Mistake(
+            "gradients pile up over classes and examples: call model.zero_grad() before every backward pass, or take "
+            "torch.autograd.grad.",
+            _piled_up(over_examples=True),
+        ),
+        Mistake(
+            "the squares are weighted with −log p. The weight is the probability itself.",
+            _fisher_of(_over_classes(lambda g, p: (-p.log() * g.square()).sum(0))),
+        ),
+        Mistake(
+            "the sum over examples was divided by the number of classes. Divide by the number of examples.",
+            _by_classes,
+        ),
+        Mistake(
             "the sum over the examples was not divided by their number.",
-            _fisher_of(_over_classes(lambda g, p: (p * g.square()).sum(0)), divisor=1),
+            _fisher_of(_over_classes(lambda g, p: (p * g.square()).sum(0)), divisor=lambda n: 1),
         ),
         Mistake(
             "this divides by the number of examples minus one.",
-            _fisher_of(_over_classes(lambda g, p: (p * g.square()).sum(0)), divisor=N - 1),
+            _fisher_of(_over_classes(lambda g, p: (p * g.square()).sum(0)), divisor=lambda n: n - 1),
         ),
         Mistake(
             "the gradients were not squared, only their absolute values taken.",

@@ -26,6 +26,13 @@ _INPUTS: dict[str, tuple[Tensor, Tensor, Tensor, Tensor, float]] = {
         torch.tensor([[1.5, 0.8], [0.8, 0.9]]),
         3.0,
     ),
+    "a stiff spring": (
+        torch.tensor([1.2, -0.7]),
+        torch.tensor([0.6, 2.5]),
+        torch.tensor([-0.4, 0.9]),
+        torch.tensor([[2.0, -0.5], [-0.5, 1.6]]),
+        1.8,
+    ),
 }
 
 
@@ -81,7 +88,7 @@ rest = Exercise(
         ),
         Mistake(
             "only the diagonal of the curvature was used. The spring is diagonal, the new task's loss is not: "
-            "solve the 2 × 2 system with torch.linalg.solve.",
+            "solve the system of equations with torch.linalg.solve.",
             lambda old, importance, new, curvature, strength: _reference(
                 old, importance, new, torch.diag(torch.diag(curvature)), strength
             ),
@@ -113,7 +120,9 @@ rest = Exercise(
         ),
         Mistake(
             "the new task's curvature is missing: its loss is not equally steep in all directions.",
-            lambda old, importance, new, curvature, strength: _reference(old, importance, new, torch.eye(2), strength),
+            lambda old, importance, new, curvature, strength: _reference(
+                old, importance, new, torch.eye(len(new)), strength
+            ),
         ),
         Mistake(
             "the curvature is missing on the right-hand side: the new task pulls with curvature @ new.",
@@ -122,6 +131,91 @@ rest = Exercise(
         Mistake(
             "the importance is missing on the right-hand side: the spring pulls with λ · importance · old.",
             _solution(right=lambda old, importance, new, curvature, strength: curvature @ new + strength * old),
+        ),
+        Mistake(
+            "the strength is missing on the right-hand side: the spring pulls with λ · importance · old.",
+            _solution(right=lambda old, importance, new, curvature, strength: curvature @ new + importance * old),
+        ),
+        Mistake(
+            "the strength is missing on the left-hand side: the spring's stiffness is λ · importance.",
+            _solution(left=lambda curvature, importance, strength: curvature + torch.diag(importance)),
+        ),
+        Mistake(
+            "the importance is missing on the left-hand side: the spring's stiffness is λ · importance.",
+            _solution(left=lambda curvature, importance, strength: curvature + strength * torch.eye(len(importance))),
+        ),
+        Mistake(
+            "λ is divided by the importance: an important weight is then the freest. The spring's stiffness is "
+            "λ · importance.",
+            lambda old, importance, new, curvature, strength: _reference(old, 1 / importance, new, curvature, strength),
+        ),
+        Mistake(
+            "the importance is divided by λ, or λ multiplies the new task's curvature. The spring's stiffness is "
+            "λ · importance.",
+            lambda old, importance, new, curvature, strength: _reference(old, importance, new, curvature, 1 / strength),
+        ),
+        Mistake(
+            "the square root of the importance was taken. It is a mean of squares, but the spring is linear in it.",
+            lambda old, importance, new, curvature, strength: _reference(
+                old, importance.sqrt(), new, curvature, strength
+            ),
+        ),
+        Mistake(
+            "the strength is squared.",
+            lambda old, importance, new, curvature, strength: _reference(old, importance, new, curvature, strength**2),
+        ),
+        Mistake(
+            "a sign is wrong on the right-hand side: both tasks pull towards their own optimum, so their terms add.",
+            _solution(
+                right=lambda old, importance, new, curvature, strength: curvature @ new - strength * importance * old
+            ),
+        ),
+        Mistake(
+            "a sign is wrong on the left-hand side: curvature and spring both hold the weights, so they add.",
+            _solution(left=lambda curvature, importance, strength: curvature - strength * torch.diag(importance)),
+        ),
+        Mistake(
+            "the solution has the wrong sign.",
+            lambda old, importance, new, curvature, strength: -_reference(old, importance, new, curvature, strength),
+        ),
+        Mistake(
+            "this is how far the weights move from the old optimum. Return where they are.",
+            lambda old, importance, new, curvature, strength: (
+                _reference(old, importance, new, curvature, strength) - old
+            ),
+        ),
+        Mistake(
+            "this is how far the weights stay from the new optimum. Return where they are.",
+            lambda old, importance, new, curvature, strength: (
+                _reference(old, importance, new, curvature, strength) - new
+            ),
+        ),
+        Mistake(
+            "this is the middle between the two optima. Where the forces cancel depends on curvature and spring.",
+            lambda old, importance, new, curvature, strength: (old + new) / 2,
+        ),
+        Mistake(
+            "this is the right-hand side alone: solve for the weights with torch.linalg.solve.",
+            lambda old, importance, new, curvature, strength: curvature @ new + strength * importance * old,
+        ),
+        Mistake(
+            "this multiplies with the left-hand side instead of solving with it: torch.linalg.solve(left, right).",
+            lambda old, importance, new, curvature, strength: (
+                (curvature + strength * torch.diag(importance)) @ (curvature @ new + strength * importance * old)
+            ),
+        ),
+        Mistake(
+            "the new optimum was multiplied with the curvature entry by entry. The new task pulls with "
+            "curvature @ new.",
+            _solution(
+                right=lambda old, importance, new, curvature, strength: (
+                    torch.diag(curvature) * new + strength * importance * old
+                )
+            ),
+        ),
+        Mistake(
+            "this is one gradient step away from the new optimum. Solve for where both forces cancel.",
+            lambda old, importance, new, curvature, strength: new - strength * importance * (new - old),
         ),
         Mistake(
             "the importance was added to every row of the curvature: put it on the diagonal with torch.diag.",

@@ -27,7 +27,12 @@ def _examine(answer: Callable[..., Any]) -> Numbers:
     return {
         "the strength": number(answer(50.0, one, other), "the strength"),
         "the strength the other way": number(answer(8.0, other, one), "the strength"),
+        "the strength for fewer weights": number(answer(3.0, _without(one), _without(other)), "the strength"),
     }
+
+
+def _without(importance: Named) -> dict[str, Tensor]:
+    return {name: tensor[:2] for name, tensor in importance.items() if name != "bias"}
 
 
 def _matched(size: Callable[[Named], float]) -> Callable[[float, Named, Named], float]:
@@ -38,7 +43,11 @@ def _flat(importance: Named) -> Tensor:
     return torch.cat([each.flatten().double() for each in importance.values()])
 
 
-_reference = _matched(lambda importance: float(_flat(importance).mean()))
+def _mean(importance: Named) -> float:
+    return float(_flat(importance).mean())
+
+
+_reference = _matched(_mean)
 
 matched_strength = Exercise(
     number="2.3",
@@ -89,6 +98,30 @@ matched_strength = Exercise(
         Mistake(
             "only the last tensor was looked at. Take the mean over all entries of all tensors.",
             _matched(lambda importance: float(list(importance.values())[-1].double().mean())),
+        ),
+        Mistake(
+            "the two mean importances are multiplied. The strength times the one mean is divided by the other.",
+            lambda strength, importance, other: strength * _mean(importance) * _mean(other),
+        ),
+        Mistake(
+            "this is the mean of the entries' ratios, which the smallest entries decide. Divide the mean by the mean.",
+            lambda strength, importance, other: strength * float((_flat(importance) / _flat(other)).mean()),
+        ),
+        Mistake(
+            "this is the mean of the tensors' ratios. Divide the mean over all entries by the other mean.",
+            lambda strength, importance, other: (
+                strength
+                * sum(float(importance[name].double().mean() / other[name].double().mean()) for name in importance)
+                / len(importance)
+            ),
+        ),
+        Mistake(
+            "the strength is divided by the ratio's square: λ times the mean importance is to be the same, once.",
+            lambda strength, importance, other: strength * (_mean(importance) / _mean(other)) ** 2,
+        ),
+        Mistake(
+            "the strength was not changed. Another scale of the importance needs another λ.",
+            lambda strength, importance, other: strength,
         ),
         Mistake("the strength is squared.", lambda s, importance, other: _reference(s * s, importance, other)),
     ],

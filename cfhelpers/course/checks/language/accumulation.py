@@ -14,29 +14,40 @@ from cfhelpers.methods.penalty import QuadraticPenalty
 
 Batch = dict[str, Tensor]
 
-_MICRO_BATCHES, _SEQUENCES, _TOKENS = 3, 2, 6
+# Case: micro-batches, texts in each, tokens of a text, λ.
+_CASES = {"three micro-batches": (3, 2, 6, 0.3), "five micro-batches": (5, 4, 3, 1.7)}
 
 
-def _setting() -> tuple[nn.Module, list[Batch], QuadraticPenalty]:
+def _setting(case: str) -> tuple[ToyLanguageModel, list[Batch], QuadraticPenalty]:
     """A model that has moved away from its anchor and still has the last step's gradients; equally long texts."""
+    micro_batches, sequences, tokens, strength = _CASES[case]
     generator = torch.Generator().manual_seed(31)
-    model = ToyLanguageModel().eval()
+    model = ToyLanguageModel().train()
+    model.dropout.p = 0.0  # in training mode, and yet the same every time
     trainable = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     importance = {name: 0.2 + torch.rand(each.shape, generator=generator) for name, each in trainable.items()}
-    penalty = QuadraticPenalty(importance, model, 0.3)
+    penalty = QuadraticPenalty(importance, model, strength)
     with torch.no_grad():
         for parameter in trainable.values():
             parameter += torch.randn(parameter.shape, generator=generator) / 2
     for parameter in trainable.values():
         parameter.grad = torch.randn(parameter.shape, generator=generator)
-    texts = [torch.randint(9, (_SEQUENCES, _TOKENS), generator=generator) for _ in range(_MICRO_BATCHES)]
+    texts = [torch.randint(9, (sequences, tokens), generator=generator) for _ in range(micro_batches)]
     return model, [{"input_ids": ids, "labels": ids} for ids in texts], penalty
 
 
 def _examine(answer: Callable[..., Any]) -> Numbers:
-    model, batches, penalty = _setting()
+    return {f"{case}: {name}": array for case in _CASES for name, array in _gradients_in(answer, case).items()}
+
+
+def _gradients_in(answer: Callable[..., Any], case: str) -> Numbers:
+    model, batches, penalty = _setting(case)
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     answer(model, list(batches), penalty)
+    if not model.training or not all(each["training"] for each in model.observed):
+        raise CheckFailed(
+            "your code switched the model to evaluation mode: a training step has dropout. Leave model.eval() out."
+        )
     gradients = {}
     for name, parameter in model.named_parameters():
         if not torch.equal(parameter.detach(), before[name]):
@@ -49,7 +60,7 @@ def _examine(answer: Callable[..., Any]) -> Numbers:
                     f"{name} has no gradient. Leave the sum in .grad: call backward(), and zero_grad() only before "
                     "the first micro-batch."
                 )
-            gradients[f"{name}: gradient"] = parameter.grad.double().numpy()
+            gradients[f"gradient of {name}"] = parameter.grad.double().numpy()
     return gradients
 
 
@@ -68,13 +79,13 @@ def _library(model: nn.Module, micro_batches: list[Batch], penalty: QuadraticPen
 
 
 def _mixed(
-    loss: Callable[[int, int], float] | float, penalty: float, *, stale: bool = False
+    loss: Callable[[int, int], float] | float, penalty: Callable[[int, float], float] | float, *, stale: bool = False
 ) -> Callable[[nn.Module, list[Batch], QuadraticPenalty], None]:
     """Weigh each micro-batch's loss, by its number and how many there are, and the penalty in other ways.
 
     Args:
         loss: Weight of the loss of micro-batch i of k.
-        penalty: Weight of the penalty.
+        penalty: Weight of the penalty, perhaps by the number of micro-batches and λ.
         stale: Keep what the step before left behind.
     """
     weight = cast("Callable[[int, int], float]", loss if callable(loss) else lambda i, k: loss)
@@ -84,9 +95,23 @@ def _mixed(
             model.zero_grad()
         for i, batch in enumerate(micro_batches):
             (weight(i, len(micro_batches)) * model(**batch).loss).backward()
-        (penalty * spring.value(model)).backward()
+        share = penalty(len(micro_batches), spring.strength) if callable(penalty) else penalty
+        (share * spring.value(model)).backward()
 
     return answer
+
+
+def _once_each(k: int, strength: float) -> float:
+    return k
+
+
+def _shared(k: int, strength: float) -> float:
+    return 1 / k
+
+
+def _by_texts(model: nn.Module, micro_batches: list[Batch], penalty: QuadraticPenalty) -> None:
+    texts = sum(len(batch["input_ids"]) for batch in micro_batches)
+    _mixed(1 / texts, 1.0)(model, micro_batches, penalty)
 
 
 def _mean(i: int, k: int) -> float:
@@ -108,7 +133,7 @@ gradient_of_step = Exercise(
     library=_library,
     examine=_examine,
     mistakes=[
-        Mistake(f"{_EVERY}. Add it once, after the loop.", _mixed(_mean, _MICRO_BATCHES)),
+        Mistake(f"{_EVERY}. Add it once, after the loop.", _mixed(_mean, _once_each)),
         Mistake(
             "your code left every .grad as it was. Call backward() on the losses and on the penalty.",
             _mixed(0.0, 0.0, stale=True),
@@ -116,7 +141,7 @@ gradient_of_step = Exercise(
         Mistake(
             f"{_EVERY}; and the losses are added up, not averaged. Divide each loss by the number of micro-batches, "
             "and add the penalty once.",
-            _mixed(1.0, _MICRO_BATCHES),
+            _mixed(1.0, _once_each),
         ),
         Mistake(
             "the losses are added up, not averaged, so the penalty is too weak beside them: λ would mean something "
@@ -125,7 +150,7 @@ gradient_of_step = Exercise(
         ),
         Mistake(
             "the penalty is divided by the number of micro-batches but added only once. Only the losses are averaged.",
-            _mixed(_mean, 1 / _MICRO_BATCHES),
+            _mixed(_mean, _shared),
         ),
         Mistake(
             "the penalty is missing. Is there a zero_grad() after it, or no backward()?",
@@ -138,8 +163,20 @@ gradient_of_step = Exercise(
         Mistake("the penalty has the wrong sign: it pushes away from the anchor.", _mixed(_mean, -1.0)),
         Mistake(
             "the penalty is multiplied by its strength λ again. penalty.value(model) contains it already.",
-            _mixed(_mean, 0.3),
+            _mixed(_mean, lambda k, strength: strength),
         ),
+        Mistake(
+            "the penalty is multiplied by λ again and divided by the number of micro-batches. Add penalty.value(model) "
+            "once, as it is.",
+            _mixed(_mean, lambda k, strength: strength / k),
+        ),
+        Mistake(
+            "the losses are added up, not averaged, and the penalty is divided by their number. It is the losses that "
+            "are averaged.",
+            _mixed(1.0, _shared),
+        ),
+        Mistake("the losses have the wrong sign.", _mixed(lambda i, k: -1 / k, 1.0)),
+        Mistake("the penalty is doubled. penalty.value(model) is as it should be: add it once.", _mixed(_mean, 2.0)),
         Mistake("the penalty is halved again. penalty.value(model) contains the ½ already.", _mixed(_mean, 0.5)),
         Mistake(
             "the step before is still in there: gradients add up until zero_grad(). Call it once, at the beginning.",
@@ -147,7 +184,7 @@ gradient_of_step = Exercise(
         ),
         Mistake(
             f"the step before is still in there, for want of zero_grad() at the beginning; and {_EVERY}.",
-            _mixed(_mean, _MICRO_BATCHES, stale=True),
+            _mixed(_mean, _once_each, stale=True),
         ),
         Mistake(
             f"{_ZEROED}. Call it once, before the loop.",
@@ -159,7 +196,7 @@ gradient_of_step = Exercise(
         ),
         Mistake(
             f"{_ZEROED}, and the last penalty is divided by their number. Call it once, before the loop.",
-            _mixed(lambda i, k: _last(i, k) / k, 1 / _MICRO_BATCHES),
+            _mixed(lambda i, k: _last(i, k) / k, _shared),
         ),
         Mistake(
             "only the first micro-batch counts. Is there a return inside the loop?",
@@ -171,7 +208,7 @@ gradient_of_step = Exercise(
         Mistake(
             "the losses are divided by the number of texts. A loss is a mean already; divide by the number of "
             "micro-batches.",
-            _mixed(1 / (_MICRO_BATCHES * _SEQUENCES), 1.0),
+            _by_texts,
         ),
     ],
 )

@@ -24,6 +24,7 @@ def _cases() -> dict[str, tuple[list[Fisher], float]]:
     return {
         "three tasks": ([drawn("body") for _ in range(3)], 0.7),
         "a head of its own": ([drawn("body", "head one"), drawn("body", "head two")], 0.4),
+        "four tasks": ([drawn("first", "second"), drawn("first"), drawn("first", "third"), drawn("first")], 0.8),
     }
 
 
@@ -32,7 +33,8 @@ def _examine(answer: Callable[..., Any]) -> Numbers:
     for case, (fishers, decay) in _cases().items():
         given = [dict(fisher) for fisher in fishers]
         before = [{name: tensor.clone() for name, tensor in fisher.items()} for fisher in fishers]
-        found = tensors(answer(given, decay), "the importance")
+        total = answer(given, decay)
+        found = tensors(total, "the importance")
         if any(given[i].keys() != before[i].keys() for i in range(len(before))) or any(
             not torch.equal(given[i][name], before[i][name]) for i in range(len(before)) for name in before[i]
         ):
@@ -40,8 +42,24 @@ def _examine(answer: Callable[..., Any]) -> Numbers:
                 "your code changed the Fishers it was given: total[name] += … writes into the first task's tensors. "
                 "Make a new tensor: total[name] = decay * total[name] + …"
             )
+        right = _right(given, decay)
+        if all(name in total and total[name].shape == right[name].shape for name in right) and all(
+            torch.allclose(total[name].float(), right[name], rtol=1e-3) for name in right
+        ):
+            _require_new_tensors(total, given)
         numbers |= {f"{case}: {name}": array for name, array in found.items()}
     return numbers
+
+
+def _require_new_tensors(total: Fisher, fishers: list[Fisher]) -> None:
+    """Raise CheckFailed if a result is one of the tensors that were given."""
+    memory = {tensor.data_ptr() for fisher in fishers for tensor in fisher.values()}
+    for name, tensor in total.items():
+        if tensor.data_ptr() in memory:
+            raise CheckFailed(
+                f"the importance of {name!r} is a task's own tensor, so that what changes the one later changes both. "
+                "Make a new tensor for every name: .clone() where there is nothing to add."
+            )
 
 
 def _weighted(weight: Callable[[int, int, float], float]) -> Callable[[list[Fisher], float], Fisher]:
@@ -112,6 +130,22 @@ online_importance = Exercise(
         Mistake(
             "the decay runs the wrong way: the newest task counts least. The power of γ is the number of tasks since.",
             _weighted(lambda t, T, decay: decay**t),
+        ),
+        Mistake(
+            "the old sum is multiplied by 1 − γ. γ is what is kept of it: F* ← γ F* + F.",
+            _weighted(lambda t, T, decay: (1 - decay) ** (T - 1 - t)),
+        ),
+        Mistake(
+            "old and new changed places: the new Fisher is multiplied by γ, the old sum by 1 − γ. F* ← γ F* + F.",
+            _weighted(lambda t, T, decay: (1 - decay) ** (T - 1 - t) * (decay if t else 1.0)),
+        ),
+        Mistake(
+            "only the first task counts: is there a return inside the loop?",
+            lambda fishers, decay: _weighted(lambda t, T, decay: float(t == 0))(fishers, decay),
+        ),
+        Mistake(
+            "the Fishers are divided by γ. The old sum is multiplied by it.",
+            _weighted(lambda t, T, decay: decay ** -(T - 1 - t)),
         ),
         Mistake(
             "this is a moving average: the new Fisher is multiplied by 1 − γ. Online EWC adds it whole.",

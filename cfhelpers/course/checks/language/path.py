@@ -35,15 +35,26 @@ def _walk() -> tuple[Path, Path]:
     return list(weights), list(gradients)
 
 
+def _shorter_walk() -> tuple[Path, Path]:
+    """Return four positions of six weights, one of which ends where it began."""
+    generator = torch.Generator().manual_seed(42)
+    weights = list(torch.randn(4, 6, generator=generator))
+    weights[-1][1] = weights[0][1]
+    return weights, list(torch.randn(3, 6, generator=generator))
+
+
 def _examine(answer: Callable[..., Any]) -> Numbers:
     numbers: Numbers = {}
-    for damping in (0.1, 1e-3):
-        weights, gradients = _walk()
+    for name, walk, damping in (
+        ("damping 0.1", _walk, 0.1),
+        ("damping 0.001", _walk, 1e-3),
+        ("damping 0.02, three steps", _shorter_walk, 0.02),
+    ):
+        weights, gradients = walk()
         given = [tensor.clone() for tensor in (*weights, *gradients)]
         found = answer(weights, gradients, damping)
         if any(not torch.equal(one, two) for one, two in zip(given, (*weights, *gradients), strict=True)):
             raise CheckFailed("your code changed the weights or gradients it was given. Compute on copies.")
-        name = f"damping {damping:g}"
         numbers |= tensors({name: found}, "the importance") if found is not None else tensors(None, "the importance")
     return numbers
 
@@ -121,6 +132,22 @@ path_importance = Exercise(
             _by(_total(lambda g, step: (-g * step).clamp(min=0))),
         ),
         Mistake(
+            "each gradient was multiplied by the distance from the start, not by its own step. Δθ of step t is "
+            "weights[t + 1] − weights[t].",
+            _by(
+                lambda w, g: -torch.stack([each * (after - w[0]) for each, after in zip(g, w[1:], strict=True)]).sum(0)
+            ),
+        ),
+        Mistake(
+            "each gradient was multiplied by the weight itself, not by its step. Δθ of step t is weights[t + 1] − "
+            "weights[t].",
+            _by(lambda w, g: -torch.stack([each * before for each, before in zip(g, w[:-1], strict=True)]).sum(0)),
+        ),
+        Mistake("only the last step counts. Add up over all of them.", _by(lambda w, g: _omega(w[-2:], g[-1:]))),
+        Mistake(
+            "only the first step counts: is there a return inside the loop?", _by(lambda w, g: _omega(w[:2], g[:1]))
+        ),
+        Mistake(
             "each step was multiplied by the gradient after it. gradients[t] was taken before step t.",
             _by(lambda w, g: _omega(w[:-1], g[1:])),
         ),
@@ -159,6 +186,18 @@ path_importance = Exercise(
         Mistake("the distance is not squared.", _by(squared=lambda w: _travelled(w).abs())),
         Mistake("each step was divided by its own square. Divide the sum by the whole distance's square.", _per_step),
         Mistake("nothing was divided: ω is in nats, Ω = ω / (Δ² + ξ).", _undivided),
+        Mistake(
+            "the damping ξ was added to the quotient: brackets are missing below the line. Ω = ω / (Δ² + ξ).",
+            lambda w, g, damping: _omega(w, g).clamp(min=0) / _travelled(w).square() + damping,
+        ),
+        Mistake(
+            "the damping ξ was subtracted. It is added, so that nothing is divided by zero: Δ² + ξ.",
+            lambda w, g, damping: _omega(w, g).clamp(min=0) / (_travelled(w).square() - damping),
+        ),
+        Mistake(
+            "this multiplies by Δ² + ξ. Divide by it: nats per squared distance.",
+            lambda w, g, damping: _omega(w, g).clamp(min=0) * (_travelled(w).square() + damping),
+        ),
         Mistake("the damping ξ is missing: a weight that came back to where it began divides by zero.", _undamped),
         Mistake("the damping ξ was added to the distance before squaring: Δ² + ξ, not (Δ + ξ)².", _damped_distance),
     ],

@@ -19,25 +19,33 @@ Counts = tuple[Tensor, Tensor]
 """Nats and number of targets, each of shape [B]."""
 
 
-def _texts() -> list[Batch]:
-    """Return batches of 3, 2 and 1 texts of unequal lengths; what is padding has no label."""
+# Case: lengths of the texts in each batch, and how many tokens at the start of each batch's texts have no label.
+_CASES = {"six texts": (((2, 7, 4), (5, 3), (8,)), (0, 0, 0)), "seven texts": (((4, 6), (5, 3, 7, 4), (6,)), (2, 0, 1))}
+
+
+def _texts(case: str) -> list[Batch]:
+    """Return batches of texts of unequal lengths; what is padding has no label."""
     generator = torch.Generator().manual_seed(15)
     batches = []
-    for lengths in ((2, 7, 4), (5, 3), (8,)):
+    for lengths, unlabelled in zip(*_CASES[case], strict=True):
         ids = torch.randint(1, 9, (len(lengths), max(lengths)), generator=generator)
         mask = (torch.arange(max(lengths)) < torch.tensor(lengths).unsqueeze(1)).long()
         labels = torch.where(mask == 1, ids, -100)
+        labels[:, :unlabelled] = -100
         batches.append({"input_ids": torch.where(mask == 1, ids, 0), "attention_mask": mask, "labels": labels})
     return batches
 
 
 def _examine(answer: Callable[..., Any]) -> Numbers:
-    model, batches = ToyLanguageModel().train(), _texts()
-    unharmed = Unharmed(model)
-    value = answer(model, batches)
-    require_evaluation_mode(model.observed)
-    unharmed.check()
-    return {"the perplexity": number(value, "the perplexity")}
+    numbers: Numbers = {}
+    for case in _CASES:
+        model, batches = ToyLanguageModel().train(), _texts(case)
+        unharmed = Unharmed(model)
+        value = answer(model, batches)
+        require_evaluation_mode(model.observed)
+        unharmed.check()
+        numbers[f"{case}: the perplexity"] = number(value, "the perplexity")
+    return numbers
 
 
 @torch.no_grad()
@@ -79,6 +87,10 @@ def _targets(counts: list[Counts]) -> int:
 def _means(counts: list[Counts]) -> Iterator[float]:
     """Yield the mean loss of each batch, as the model returns it."""
     return (float(nats.sum() / targets.sum()) for nats, targets in counts)
+
+
+def _weighted(values: Iterable[float], weights: list[int]) -> float:
+    return sum(value * weight for value, weight in zip(values, weights, strict=True)) / sum(weights)
 
 
 def _library(model: Any, batches: Iterable[Batch]) -> float:
@@ -159,6 +171,56 @@ perplexity = Exercise(
                     / _targets(c)
                 )
             ),
+        ),
+        Mistake(
+            "the batches' losses are weighted by their labels, the first of each text too. The first token is "
+            "predicted by nothing: weight by labels[:, 1:] that are not −100.",
+            _by(lambda c, b: math.exp(_weighted(_means(c), [int((x["labels"] != -100).sum()) for x in b]))),
+        ),
+        Mistake(
+            "each mean loss is multiplied by the number of labels, the first of each text too, and the sum divided by "
+            "the number of targets. Multiply by labels[:, 1:] that are not −100.",
+            _by(
+                lambda c, b: math.exp(
+                    sum(m * int((x["labels"] != -100).sum()) for m, x in zip(_means(c), b, strict=True)) / _targets(c)
+                )
+            ),
+        ),
+        Mistake(
+            "nats are divided by the number of labels, the first of each text too. The first token is predicted by "
+            "nothing: count labels[:, 1:] that are not −100.",
+            _by(lambda c, b: math.exp(_nats(c) / sum(int((x["labels"] != -100).sum()) for x in b))),
+        ),
+        Mistake(
+            "the batches' losses are weighted by their tokens. A loss is a mean over targets: weight by labels[:, 1:] "
+            "that are not −100.",
+            _by(lambda c, b: math.exp(_weighted(_means(c), [int(x["attention_mask"].sum()) for x in b]))),
+        ),
+        Mistake(
+            "the batches' losses are weighted by the attention mask without its first column. It is 1 on tokens that "
+            "have no label, too: count labels[:, 1:] that are not −100.",
+            _by(lambda c, b: math.exp(_weighted(_means(c), [int(x["attention_mask"][:, 1:].sum()) for x in b]))),
+        ),
+        Mistake(
+            "nats are divided by the attention mask's sum without its first column. It is 1 on tokens that have no "
+            "label, too: count labels[:, 1:] that are not −100.",
+            _by(lambda c, b: math.exp(_nats(c) / sum(int(x["attention_mask"][:, 1:].sum()) for x in b))),
+        ),
+        Mistake(
+            f"the batches' perplexities are averaged, weighted by their targets. {_TOTALS}",
+            _by(lambda c, b: _weighted(map(math.exp, _means(c)), [int(n.sum()) for _, n in c])),
+        ),
+        Mistake(
+            f"the texts' perplexities are averaged, weighted by their targets. {_TOTALS}",
+            _by(
+                lambda c, b: _weighted(
+                    [math.exp(x) for nats, n in c for x in (nats / n).tolist()], [x for _, n in c for x in n.tolist()]
+                )
+            ),
+        ),
+        Mistake(
+            f"this is the perplexity of the first batch: is there a return inside the loop? {_TOTALS}",
+            _by(lambda c, b: math.exp(next(_means(c)))),
         ),
         Mistake(
             "you weighted the batches' losses by their numbers of texts. Weight them by their numbers of targets.",

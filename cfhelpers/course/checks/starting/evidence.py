@@ -32,6 +32,8 @@ _EXPERIMENTS = (
     _experiment("sst2 mnli", "sst2", "sst2"),
     _experiment("imdb yelp topics", "yelp", "imdb yelp"),
     _experiment("sst2 mnli", "topics", "sst2 mnli"),
+    _experiment("persona workplace persona", "persona", "persona workplace"),
+    _experiment("sst2 mnli topics sst2", "sst2", "sst2 topics"),
 )
 
 
@@ -88,6 +90,13 @@ def _order_ignored(experiment: Experiment) -> bool:
     return _unseen(experiment) and in_both and any(task in experiment["tested after"] for task in others)
 
 
+def _last_lesson(experiment: Experiment) -> bool:
+    """Look behind the last time that the tested task was learned."""
+    learned, tested = experiment["learned"], experiment["tested"]
+    later = learned[len(learned) - learned[::-1].index(tested) :] if tested in learned else []
+    return _unseen(experiment) and _before(experiment) and any(task in experiment["tested after"] for task in later)
+
+
 shows_forgetting = Exercise(
     number="0.3",
     reread="What counts as evidence?",
@@ -120,6 +129,11 @@ shows_forgetting = Exercise(
             "you accept an experiment that was never tested after the other task. Forgetting shows when the other task "
             "has been learned: it has to stand among “tested after”.",
             lambda e: _unseen(e) and _before(e) and bool(_later_tasks(e)),
+        ),
+        Mistake(
+            "you look behind the last time that the tested task was learned. It can be learned twice, and what came "
+            "after the first time can show forgetting.",
+            _last_lesson,
         ),
         Mistake(
             "you do not look at the order. A score before and after learning the tested task itself shows learning; "

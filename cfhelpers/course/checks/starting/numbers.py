@@ -10,8 +10,8 @@ import numpy as np
 from cfhelpers import metrics
 from cfhelpers.course.checks.exercise import CheckFailed, Exercise, Mistake, Numbers, number
 
-# Before, after, chance: a loss, a gain, a task with three classes, one that cannot be guessed.
-_SCORES = ((0.90, 0.60, 0.50), (0.70, 0.76, 0.25), (0.95, 0.40, 1 / 3), (0.80, 0.20, 0.0))
+# Before, after, chance: a loss, a gain, a task with three classes, one that cannot be guessed, an end below chance.
+_SCORES = ((0.90, 0.60, 0.50), (0.70, 0.76, 0.25), (0.95, 0.40, 1 / 3), (0.80, 0.20, 0.0), (0.85, 0.15, 0.40))
 
 
 def _examine_share(answer: Callable[..., Any]) -> Numbers:
@@ -70,6 +70,40 @@ share_lost = Exercise(
             lambda before, after, chance: 100 * _share_lost(before, after, chance),
         ),
         Mistake(
+            "parentheses are missing: without them only after is divided, by before alone. Write (before - after) / "
+            "(before - chance).",
+            lambda before, after, chance: before - after / before - chance,
+        ),
+        Mistake(
+            "parentheses are missing below the line: chance is subtracted from the quotient. Write (before - after) / "
+            "(before - chance).",
+            lambda before, after, chance: (before - after) / before - chance,
+        ),
+        Mistake(
+            "parentheses are missing above the line: only after is divided. Write (before - after) / "
+            "(before - chance).",
+            lambda before, after, chance: before - after / (before - chance),
+        ),
+        Mistake(
+            "chance is subtracted above the line as well. What was lost is before minus after: chance is in both and "
+            "goes away.",
+            lambda before, after, chance: (before - after - chance) / (before - chance),
+        ),
+        Mistake(
+            "chance is subtracted from the score after alone. Below chance a model can be, too: divide the loss by "
+            "before minus chance.",
+            lambda before, after, chance: (before - (after - chance)) / (before - chance),
+        ),
+        Mistake(
+            "the share is cut off at 1. A model that ends below chance has lost more than it had above it.",
+            lambda before, after, chance: min(1.0, _share_lost(before, after, chance)),
+        ),
+        Mistake(
+            "the share is cut off at 0 and at 1. A gain is negative, and an end below chance gives more than 1: leave "
+            "both.",
+            lambda before, after, chance: min(1.0, max(0.0, _share_lost(before, after, chance))),
+        ),
+        Mistake(
             "a gain is cut off at zero. A task can get better while another is learned: leave it negative.",
             lambda before, after, chance: max(0.0, _share_lost(before, after, chance)),
         ),
@@ -86,6 +120,7 @@ NAN = float("nan")
 _MATRICES = {
     "three tasks": [[0.60, 0.35, 0.20], [0.90, 0.80, 0.15], [0.40, 0.65, 0.95]],
     "two tasks": [[0.85, NAN], [0.75, 0.55]],
+    "four tasks": [[0.50, NAN, 0.1, 0.2], [0.35, 0.9, NAN, 0.3], [0.45, 0.6, 0.7, 0.4], [0.25, 0.65, 0.3, 0.8]],
 }
 
 
@@ -138,6 +173,19 @@ average_accuracy = Exercise(
             "average accuracy is over all tasks.",
             lambda results: np.mean(results[-1, :-1]),
         ),
+        Mistake(
+            "this is the last row's first score, divided: is there a return inside the loop?",
+            lambda results: results[-1, 0] / len(results),
+        ),
+        Mistake(
+            "this is the first task alone. Average over the whole last row (is there a return inside the loop?).",
+            lambda results: results[-1, 0],
+        ),
+        Mistake(
+            "the sum is divided by T − 1. Every task counts here, the last one too: divide by T.",
+            lambda results: np.sum(results[-1]) / (len(results) - 1),
+        ),
+        Mistake("the sign is wrong: an average of scores is positive.", lambda results: -_average(results)),
         Mistake(
             "this is a sum. Divide it by the number of tasks.",
             lambda results: np.sum(results[-1]),

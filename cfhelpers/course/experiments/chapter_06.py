@@ -1,0 +1,145 @@
+"""Progressive prompts: four tasks in two orders, learned beside the weights, in some of them, or in all."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from cfhelpers.course.experiments.experiment import Experiment
+from cfhelpers.environment import busy_seconds
+from cfhelpers.evaluation.scores import evaluating
+from cfhelpers.methods import (
+    FreezeBottom,
+    Joint,
+    Naive,
+    ProgressiveNetwork,
+    ProgressivePrompts,
+    PromptTuning,
+    SeparateModels,
+)
+from cfhelpers.training.records import Record, in_other_order
+from cfhelpers.training.sequence import Learned
+
+FOUR_TASKS = ("sst2", "topics", "mnli", "imdb")
+STEPS = 120
+LENGTH = 5
+
+# Chosen below on validation data; tests/course/test_chapter_06.py compares them with the stored records.
+PROMPT_RATE, SINGLE_PROMPT_RATE, NETWORK_RATE, FROZEN_LAYERS = 0.03, 0.03, 0.003, 1
+
+
+def measure_step(learned: Learned, *, repeats: int = 5) -> dict[str, float]:
+    """Return what one more training step on 16 texts of the first task would cost after the tasks so far.
+
+    Always the same texts, so that what changes from task to task is what the method put in front of them or beside.
+
+    Returns:
+        ``step milliseconds`` (forward and backward, median; processor time on a CPU) and ``prompt vectors``, how many
+        positions stand in front of each text; nothing before the first task.
+    """
+    if learned.n_learned == 0:
+        return {}
+    model: Any = learned.model
+    batch = next(iter(learned.tasks[0].batches("train", 16)))
+    batch["task_ids"].fill_(learned.n_learned - 1)
+    batch["labels"].fill_(0)
+    batch = {name: tensor.to(learned.run.device) for name, tensor in batch.items()}
+    times = []
+    with evaluating(model), torch.enable_grad():
+        for _ in range(repeats):
+            start = busy_seconds(learned.run.device)
+            model(**batch).loss.backward()
+            times.append(busy_seconds(learned.run.device) - start)
+            model.zero_grad()
+    prompts = getattr(getattr(model, "body", None), "prompts", [])
+    return {"step milliseconds": 1e3 * statistics.median(times), "prompt vectors": float(sum(map(len, prompts)))}
+
+
+# Each task is learned by itself, so that the order of the tasks is all one.
+BY_ITSELF = ("heads on a frozen body", "one prompt per task", "separate models")
+
+
+def method_name(record: Record) -> str:
+    """Return what the chapter calls a record's method."""
+    name, settings = str(record.method["name"]), record.method
+    if name == "freeze_bottom" and settings["layers"] is None:
+        return BY_ITSELF[0]
+    if name == "prompt_tuning":
+        return "one shared prompt" if settings["shared"] else BY_ITSELF[1]
+    return "frozen bottom" if name == "freeze_bottom" else name.replace("_", " ")
+
+
+def by_order(records: Sequence[Record]) -> dict[str, dict[str, Record]]:
+    """Return, for each of the two orders of the tasks, the reported records by their method's name.
+
+    What learns each task by itself was run in the first order only and is read in the other one.
+    """
+    orders: dict[str, dict[str, Record]] = {}
+    for record in records:
+        plain = record.extra["sweep"] == ""
+        if record.extra["stage"] == "report" and (plain or record.extra["chosen"]):
+            orders.setdefault(" → ".join(record.tasks), {})[method_name(record)] = record
+    first = " → ".join(FOUR_TASKS)
+    for order, named in orders.items():
+        for name in BY_ITSELF:
+            if order != first and name in orders.get(first, {}):
+                named[name] = in_other_order(orders[first][name], order.split(" → "))
+    return orders
+
+
+EXPERIMENTS = (
+    Experiment(
+        "06",
+        "four tasks",
+        "roberta",
+        FOUR_TASKS,
+        # The shared prompt takes the rate that one prompt per task chooses: it is the same training, task by task.
+        (Naive(), Joint(), SeparateModels(), PromptTuning(LENGTH, shared=True, learning_rate=SINGLE_PROMPT_RATE)),
+        {
+            "tiny": {
+                "progressive prompts": [
+                    ProgressivePrompts(LENGTH, learning_rate=rate) for rate in (0.003, 0.01, 0.03, 0.1, 0.3)
+                ],
+                "one prompt per task": [
+                    PromptTuning(LENGTH, learning_rate=rate) for rate in (0.003, 0.01, 0.03, 0.1, 0.3)
+                ],
+                "heads on a frozen body": [
+                    FreezeBottom(first_task_too=True, learning_rate=rate) for rate in (0.001, 0.003, 0.01, 0.03, 0.1)
+                ],
+                "progressive network": [
+                    ProgressiveNetwork(learning_rate=rate) for rate in (0.001, 0.003, 0.01, 0.03, 0.1)
+                ],
+                # Three layers are all that this encoder has; the last setting holds them from the first task on.
+                "frozen bottom": [
+                    *(FreezeBottom(layers) for layers in (0, 1, 2, 3)),
+                    FreezeBottom(3, first_task_too=True),
+                ],
+            }
+        },
+        measure_step,
+        profiles=("tiny",),
+        curves=(),
+        changes={"steps": STEPS, "curve_points": 2},
+        selection_seeds=(100,),
+    ),
+    # With the settings chosen above. What treats each task by itself scores the same in every order.
+    Experiment(
+        "06",
+        "other order",
+        "roberta",
+        FOUR_TASKS[::-1],
+        (
+            Naive(),
+            ProgressivePrompts(LENGTH, learning_rate=PROMPT_RATE),
+            ProgressiveNetwork(learning_rate=NETWORK_RATE),
+            FreezeBottom(FROZEN_LAYERS),
+        ),
+        measure=measure_step,
+        profiles=("tiny",),
+        curves=(),
+        changes={"steps": STEPS, "curve_points": 2},
+    ),
+)

@@ -1,0 +1,108 @@
+"""Figures of adapters: what each learning rate keeps and learns, ours and another benchmark's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cfhelpers.plots.parts import metric_label, new_axes, old_scores, shared_metric, shown_interval, style
+from cfhelpers.training.records import Record
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def rate_of(record: Record) -> float:
+    """Return the learning rate a record was trained with: the method's own, else the plan's."""
+    return float(record.method.get("learning_rate") or record.plan["learning_rate"])
+
+
+def rate_fronts(fronts: Mapping[str, Sequence[Record]], ax: Axes | None = None) -> Axes:
+    """Draw what is kept of the old tasks against what is learned of the new one, a line per method over its rates.
+
+    Test scores after the last task, means over seeds with 95 % intervals; the rate stands beside each point. The best
+    corner is the upper right one: of a perplexity, both axes are turned round.
+
+    Args:
+        fronts: Records of one method with different learning rates, by the name to show; all of the same tasks.
+        ax: Where to draw.
+
+    Raises:
+        ValueError: The records are of different tasks or metrics.
+    """
+    everything = [record for records in fronts.values() for record in records]
+    metric = shared_metric(everything)
+    ax = new_axes(ax, width=5.8, height=4.4)
+    for number, (name, records) in enumerate(fronts.items()):
+        marker, colour = style(number)
+        points = sorted(records, key=rate_of)
+        new = [shown_interval(record.scores(record.tasks[-1]), metric) for record in points]
+        old = [shown_interval(old_scores(record), metric) for record in points]
+        ax.errorbar(
+            [each.mean for each in new],
+            [each.mean for each in old],
+            xerr=[each.half_width for each in new],
+            yerr=[each.half_width for each in old],
+            marker=marker,
+            color=colour,
+            linewidth=0.9,
+            elinewidth=0.6,
+            capsize=2,
+            label=name,
+        )
+        for record, x, y in zip(points, new, old, strict=True):
+            text = f"{rate_of(record):g}"
+            ax.annotate(text, (x.mean, y.mean), (4, 4), textcoords="offset points", fontsize=7, color=colour)
+    *earlier, last = everything[0].tasks
+    ax.set_xlabel(f"learned: {metric_label(metric, last)}")
+    ax.set_ylabel(f"kept: {metric_label(metric, ', '.join(earlier))}")
+    if metric == "perplexity":
+        ax.invert_xaxis()
+        ax.invert_yaxis()
+    ax.legend(loc="best", fontsize=8)
+    return ax
+
+
+def kept_at(records: Sequence[Record], learned: float) -> float:
+    """Return what a method's rates keep of the old tasks where they have learned the new one just so well.
+
+    Its points, means over seeds, are joined by straight lines in the order of what they learned.
+
+    Args:
+        records: Of one method with different rates, of the same tasks.
+        learned: Test score on the last task, as it is stored.
+
+    Returns:
+        The old tasks' mean test score there; NaN where no rate learned so little or so much.
+    """
+    points: NDArray[np.float64] = np.array(
+        sorted((float(np.mean(each.scores(each.tasks[-1]))), float(np.mean(old_scores(each)))) for each in records)
+    )
+    return float(np.interp(learned, points[:, 0], points[:, 1], left=np.nan, right=np.nan))
+
+
+def benchmark_front(rows: Sequence[Mapping[str, Any]], ax: Axes | None = None) -> Axes:
+    """Draw another benchmark's methods: accuracy on the new task against the rise of the loss on general text.
+
+    Args:
+        rows: With ``method``, ``accuracy`` (a share), ``loss_rise`` (nats per token, drawn on a log axis turned round,
+            so that the best corner is the upper right one) and ``parameters`` (trained; the size of the mark).
+        ax: Where to draw.
+    """
+    ax = new_axes(ax, width=5.8, height=4.4)
+    for row in rows:
+        kind = next((index for index, word in enumerate(("full", "LoRA")) if word in row["method"]), 2)
+        size = 8 * np.log10(row["parameters"]) - 30
+        ax.scatter(100 * row["accuracy"], row["loss_rise"], s=size, marker=style(kind)[0], color=style(kind)[1])
+        ax.annotate(
+            row["method"], (100 * row["accuracy"], row["loss_rise"]), (5, 3), textcoords="offset points", fontsize=7
+        )
+    ax.set_yscale("log")
+    ax.invert_yaxis()
+    ax.set_xlim(0, 62)
+    ax.set_xlabel("learned: accuracy on MetaMathQA's test questions (%)")
+    ax.set_ylabel("kept: rise of the loss on Wikipedia\n(nats per token, log scale, small is up)")
+    return ax

@@ -1,0 +1,590 @@
+# %% [markdown]
+# # 5 · LoRA: learning beside the weights
+#
+# **Does learning in a small corner forget less, or only learn less?**
+#
+# You will
+#
+# - work out what an adapter adds to a model, and what a merge of two really is;
+# - compare one adapter through both tasks with full fine-tuning, each at its own learning rates;
+# - see what is left of “no forgetting” when nobody says which task a question belongs to.
+#
+# In `tiny`, “DialoGPT”, “GPT-2” and “RoBERTa” are played by two models with a million and with 0.8 million weights.
+
+# %% [markdown]
+# Minutes for all cells: 1 in `tiny`, 10 in `laptop`, 15 in `full`. Long comparisons are read from stored results, which
+# were measured in `tiny`.
+#
+# Previous: [4 · EWC on GPT-2](04_ewc_on_gpt2.ipynb) · Next: [6 · Progressive prompts](06_progressive_prompts.ipynb)
+#
+# {{colab badge}}
+
+# %% tags=["colab"]
+# {{colab install}}
+
+# %%
+import importlib.util
+import warnings
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import torch
+from IPython.display import Markdown
+from peft import LoraConfig, get_peft_model
+
+import cfhelpers as cf
+from cfhelpers import checks, widgets
+from cfhelpers.course.experiments.peft_benchmark import PEFT_BENCHMARK
+from cfhelpers.methods.adapters import adapted_layers, add_adapter, target_names, updates
+from cfhelpers.models import load_model
+
+run = cf.start(seed=0)
+
+# %% [markdown]
+# ## Predict
+#
+# A model learns a persona, then a workplace. Only small matrices beside its weights are trained: 3 % as many numbers.
+# Write down before you go on:
+#
+# 1. At equal scores on the workplace, does it keep more of the persona than full fine-tuning, or less?
+# 2. Each task gets matrices of its own, and their mean is used. What remains of each task?
+
+# %%
+persona, workplace = run.tasks("persona", "workplace")
+for task in (persona, workplace):
+    print(task.name)
+    for row in task.test.select(range(3)):
+        print(f"   {row['question']:<50} {row['answer']}")
+
+# %% [markdown]
+# ## What an adapter adds
+#
+# LoRA (Hu et al., 2022) freezes a weight matrix $W$ and learns a change of low rank:
+#
+# $$W + \frac{\alpha}{r} B A$$
+#
+# | symbol | in the code |
+# |---|---|
+# | $A$, `[r, inputs]` | random at first |
+# | $B$, `[outputs, r]` | zero at first, so that nothing changes yet |
+# | $r$, the rank | 4 here, where layers are 128 wide |
+# | $\alpha$ | `alpha`, a fixed factor |
+
+# %% [markdown]
+# ### Exercise 5.1 · the update by hand ★☆☆ 8 minutes
+#
+# Return the change of the weight. `Linear` keeps its weight as `[outputs, inputs]`. GPT-2's `Conv1D` keeps it the other
+# way round: then transpose.
+#
+# <details><summary>Hint: my shapes do not fit</summary>
+# The product is B A, not A B.
+# </details>
+# <details><summary>Hint: everything is too large by one factor</summary>
+# The rank is <code>A.shape[0]</code>.
+# </details>
+
+
+# %% exercise="5.1"
+def low_rank_update(A: torch.Tensor, B: torch.Tensor, alpha: float, conv1d: bool) -> torch.Tensor:
+    """Return (alpha / r) B A, shaped like the weight it is added to."""
+    ### BEGIN SOLUTION
+    update = alpha / A.shape[0] * (B @ A)
+    return update.T if conv1d else update
+    ### END SOLUTION
+
+
+# %%
+low_rank_update = checks.adapters.low_rank_update(low_rank_update)
+
+# %% graded="5.1" points=1
+checks.require_solved("5.1")
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# {{solution 5.1}}
+#
+# The common mistake forgets the transpose: with square layers nothing complains, and the adapter does something else.
+# </details>
+#
+# Is it what the library peft computes? On GPT-2's `Conv1D` and on the encoder's `Linear`:
+
+
+# %%
+def is_conv1d(layer) -> bool:
+    """Say whether an adapted layer keeps its weight as [inputs, outputs]."""
+    return type(layer.get_base_layer()).__name__ == "Conv1D"
+
+
+for role in ("dialogpt", "roberta"):
+    model = run.load(role).model
+    add_adapter(model, "trial", rank=4, alpha=16, layers=target_names(model, "all"))
+    name, layer = next(iter(adapted_layers(model).items()))
+    torch.nn.init.normal_(layer.lora_B["trial"].weight)
+    A, B = (getattr(layer, part)["trial"].weight.detach() for part in ("lora_A", "lora_B"))
+    difference = (low_rank_update(A, B, 16, is_conv1d(layer)) - updates(model, "trial")[name]).abs().max()
+    print(f"{type(layer.get_base_layer()).__name__}: largest difference from peft {difference:.1e}")
+
+# %% [markdown]
+# ## The published comparison: an adapter for each task
+#
+# Many tutorials fine-tune RoBERTa on sentiment (SST-2) and then on inference (MNLI); then they give each task an
+# adapter of its own, and report that forgetting is gone. The same here, five seeds, accuracy in percent:
+
+# %%
+stored = cf.results.load("05", profile=run.profile)
+reported = [record for record in stored if record.extra["stage"] == "report"]
+
+
+def found(experiment: str) -> dict:
+    """Return the reported records of an experiment: the chosen ones by sweep, others by method and mode."""
+    own = [record for record in reported if record.extra["experiment"] == experiment]
+    plain = {}
+    for record in (each for each in own if not each.extra["sweep"]):
+        rate = f" at {record.method['learning_rate']:g}" if record.method.get("mode") == "shared" else ""
+        plain[record.method.get("mode", record.method["name"]) + rate] = record
+    return plain | cf.results.chosen(own)
+
+
+two = found("two tasks")
+published = {"full fine-tuning": two["naive"], "one adapter per task": two["told"]}
+cf.tables.comparison(published)
+
+# %%
+# alt: Bars of the accuracy on sst2 and mnli at the end, for full fine-tuning and for one adapter per task.
+means = {name: dict(zip(record.tasks, 100 * record.matrix()[-1], strict=True)) for name, record in published.items()}
+pd.DataFrame(means).plot.bar(rot=0, figsize=(5, 2.8), color=["#0072B2", "#D55E00"], ylabel="accuracy at the end (%)")
+plt.legend(loc="lower center")
+plt.show()
+
+# %% [markdown]
+# ### Zero by construction
+#
+# The first task is scored with its own adapter on the untouched base: a model that was not trained since. Nothing
+# *could* be forgotten, as with two separate models. What is compared is the storing of a second model, and it
+# presumes that somebody says which adapter to use.
+#
+# Look: not a bit of the base and of the first adapter changes.
+
+# %%
+plan = cf.training.PLANS[run.profile, "dialogue"]
+rate = 5 * plan.learning_rate
+told = cf.learn_once(run, "dialogpt", ["persona", "workplace"], cf.methods.LoRA(4, mode="told", learning_rate=rate))
+untouched = run.load("dialogpt").model.state_dict()
+now = {name.replace(".base_layer", ""): tensor for name, tensor in told.model.state_dict().items()}
+print("base weights unchanged:", all(torch.equal(now[name], tensor) for name, tensor in untouched.items()))
+cf.tables.result_matrix(told.record)
+
+# %% [markdown]
+# ## One adapter through both tasks
+#
+# The honest question: the *same* adapter learns the persona and then the workplace. And every method gets several
+# learning rates, because one that is right for all weights is far too low for an adapter.
+#
+# Each point below is one rate, five seeds. Up: more kept. Right: more learned.
+
+# %%
+# alt: Recall of the persona, kept, against recall of the workplace, learned, with 95 percent intervals: a line over its
+#  learning rates for full fine-tuning and one for a shared adapter of rank 4 in all linear layers.
+full = [r for r in cf.results.load("03", profile="tiny") if r.method["name"] == "naive"]
+full = [r for r in full if r.extra["stage"] in ("report", "learning rate")]
+shared = [r for r in reported if r.extra["experiment"] == "persona" and r.extra["sweep"] == "all"]
+fronts = {"full fine-tuning": full, "LoRA": shared}
+cf.plots.rate_fronts(fronts)
+plt.show()
+
+# %% [markdown]
+# **Claim 1: “LoRA learns less and forgets less”** (Biderman et al., 2024). Take of each the rate that was best on
+# validation questions; then read LoRA's line where full fine-tuning stands.
+
+# %%
+persona_runs = found("persona")
+best_full = next(record for record in full if record.extra["stage"] == "report")
+best = persona_runs["all"]
+(kept_f, learned_f), (kept_l, learned_l) = map(cf.plots.kept_and_learned, (best_full, best))
+at_equal = 100 * cf.plots.kept_at(shared, learned_f / 100)
+print(f"LoRA minus full fine-tuning: learned {learned_l - learned_f:+.1f}, kept {kept_l - kept_f:+.1f} points")
+print(f"where both learned {learned_f:.0f} %: LoRA keeps {at_equal:.1f} %, full fine-tuning {kept_f:.1f} %")
+
+# %%
+less = {True: "less", False: "not less"}
+verdict = "higher" if at_equal > kept_f else "not higher (or the line does not reach so far)"
+Markdown(
+    f"Here it learns **{less[learned_l < learned_f]}** and forgets **{less[kept_l > kept_f]}**; at equal learning its "
+    f"line is **{verdict}**. The first sentence speaks of two points, the second of the fronts: only it is fair."
+)
+
+# %% [markdown]
+# **Claim 2: “its best rate is about ten times higher”** (“LoRA without regret”, 2025). The rate with which the most of
+# the workplace is learned, test scores:
+
+# %%
+most = {name: max(records, key=lambda record: record.scores("workplace").mean()) for name, records in fronts.items()}
+rates = {name: cf.plots.rate_of(record) for name, record in most.items()}
+ratio = rates["LoRA"] / rates["full fine-tuning"]
+print(*(f"{name}: {value:g}" for name, value in rates.items()), f"ratio {ratio:.1f}", sep=", ")
+print("about ten times:", "yes, within a factor of 3" if 3.3 < ratio < 30 else "no, not here")
+
+# %% [markdown]
+# **Claim 3: “MLP layers matter more than attention”.** Equal numbers of trained parameters: rank 10 in attention, 6 in
+# the MLP, 4 in both. The lines have one seed, the one that chose the rates; the table five others.
+
+# %%
+# alt: Recall kept against recall learned over the learning rates of adapters in attention, in the MLP, in all layers at
+#  rank 4 and in all layers at rank 16, one seed.
+tried = [r for r in stored if r.extra["experiment"] == "persona" and r.extra["stage"] == "selection"]
+places = ("attention", "mlp", "all", "all, rank 16")
+cf.plots.rate_fronts({place: [r for r in tried if r.extra["sweep"] == place] for place in places})
+plt.show()
+
+# %%
+cf.tables.comparison({place: persona_runs[place] for place in places})
+
+# %%
+ahead = {
+    what: (persona_runs["mlp"].scores(task).mean() - persona_runs["attention"].scores(task).mean()) * 100
+    for what, task in {"learned": "workplace", "kept": "persona"}.items()
+}
+print(", ".join(f"{what}: MLP minus attention {points:+.1f} points" for what, points in ahead.items()))
+print("MLP ahead on both:", "yes" if min(ahead.values()) > 0 else "no")
+
+# %% [markdown]
+# ### And on plain text
+#
+# A model that learned encyclopedia entries now learns dialogue. Perplexity says among how many equally likely tokens it
+# seems to choose; low is good, so both axes are turned round. Two seeds, the ones that choose rates.
+
+# %%
+# alt: Perplexity on wikitext, kept, against perplexity on dialogue, learned, axes turned round: a line over its
+#  learning rates for full fine-tuning and one for LoRA of rank 4.
+text_full = [r for r in cf.results.load("04", profile="tiny", experiment="two domains") if r.method["name"] == "naive"]
+text_fronts = {
+    "full fine-tuning": [r for r in text_full if r.extra["stage"] == "rate selection"],
+    "LoRA": [r for r in stored if r.extra["experiment"] == "domains" and r.extra["stage"] == "selection"],
+}
+cf.plots.rate_fronts(text_fronts)
+plt.show()
+
+# %% [markdown]
+# The table has five other seeds, at the rate with the best mean over *both* texts. For LoRA that is the lowest that was
+# tried, where it has learned little: at the edge of its grid, so read the lines and not this one row.
+
+# %%
+plain_text = next(record for record in text_full if record.extra["stage"] == "report")
+cf.tables.comparison({"full fine-tuning": plain_text, "LoRA": found("domains")["all"]})
+
+# %% [markdown]
+# ## What peft's own benchmark says
+#
+# The makers of peft train many methods on one task (Llama-3.2-3B, MetaMathQA) and measure how much the loss on
+# Wikipedia rises. Numbers of 2026-08-21, **one seed each**; a larger mark has more trained parameters.
+
+# %%
+# alt: Accuracy on MetaMathQA against the rise of the loss on Wikipedia, small is up, for eleven methods of peft's
+#  benchmark, with names.
+cf.plots.benchmark_front(PEFT_BENCHMARK)
+plt.show()
+
+# %%
+theirs = {row["method"]: row for row in PEFT_BENCHMARK}
+mlp, attention = theirs["LoRA r 10, MLP"], theirs["LoRA r 32, q and v"]
+worse = sum(row["loss_rise"] > theirs["full fine-tuning"]["loss_rise"] for row in PEFT_BENCHMARK)
+ours = "yes" if min(ahead.values()) > 0 else "no"
+both = mlp["accuracy"] > attention["accuracy"] and mlp["loss_rise"] < attention["loss_rise"]
+print(f"MLP ahead of attention on both axes? there {'yes' if both else 'no'}, here {ours}")
+print(f"there, {worse} of {len(PEFT_BENCHMARK) - 1} others forget more than full fine-tuning")
+
+# %% [markdown]
+# **What it does not show.** One seed is one seed: a difference of a point or two there may be luck. And a small rise of
+# the loss on Wikipedia is not a score on a task that was learned before.
+
+# %% [markdown]
+# ## When nobody says which task it is
+#
+# One adapter per task, and a question arrives. Two ways out:
+#
+# - **chosen**: each adapter is weighed by how likely it finds the text so far, before anything is answered;
+# - **merged**: the *mean* of the two updates is used for everything.
+
+# %%
+names = {"told": "told", "chosen": "chosen", "merged": "merged", "all": "shared adapter", "wise_ft": "WiSE-FT"}
+table = {"full fine-tuning": best_full} | {title: persona_runs[name] for name, title in names.items()}
+cf.tables.comparison(table)
+
+# %% [markdown]
+# “told” is the upper bound of the other two. **WiSE-FT** (Wortsman et al., 2022) needs no adapter at all: fine-tune all
+# weights, then go part of the way back to where they were. The share was chosen on validation questions. It is the
+# cheapest idea in this chapter: compare its row.
+
+# %% [markdown]
+# ## What a merge computes
+#
+# The mean of two updates is $\frac12 (B_1 A_1 + B_2 A_2)$, times $\alpha/r$. It needs the products. Adding the
+# *factors* gives
+# $(B_1 + B_2)(A_1 + A_2)$, with the cross terms $B_1 A_2$ and $B_2 A_1$, which nobody ever trained.
+
+# %% [markdown]
+# ### Exercise 5.2 · the mean of updates ★★☆ 10 minutes
+#
+# Given a list of pairs (A, B) and α, return the mean of their updates for a `Linear` layer. Leave A and B as they are.
+#
+# <details><summary>Hint: right for one adapter, wrong for two</summary>
+# Multiply before you add.
+# </details>
+# <details><summary>Hint: too large by the number of adapters</summary>
+# It is a mean, not a sum.
+# </details>
+
+
+# %% exercise="5.2"
+def mean_of_updates(adapters: list[tuple[torch.Tensor, torch.Tensor]], alpha: float) -> torch.Tensor:
+    """Return the mean over adapters of (alpha / r) B A, shape [outputs, inputs]."""
+    ### BEGIN SOLUTION
+    products = [alpha / A.shape[0] * (B @ A) for A, B in adapters]
+    return torch.stack(products).mean(dim=0)
+    ### END SOLUTION
+
+
+# %%
+mean_of_updates = checks.adapters.mean_of_updates(mean_of_updates)
+
+# %% graded="5.2" points=1
+checks.require_solved("5.2")
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# {{solution 5.2}}
+#
+# The common mistake averages A and B first. For one adapter that is the same, so a test with one adapter never finds
+# it.
+# </details>
+
+# %% [markdown]
+# ### How far are peft's merges from it?
+#
+# The two adapters trained above, in a model of peft's own, mixed with weights ½ and ½ by each of its recipes. The
+# distance is relative to the true mean: 0 is the mean itself, 1 as far from it as doing nothing.
+
+# %%
+kinds = ("linear", "cat", "svd", "ties", "dare_linear", "dare_ties")
+layer = next(iter(adapted_layers(told.model).values()))
+settings = LoraConfig(r=4, lora_alpha=16, target_modules=target_names(told.model, "all"))
+settings.fan_in_fan_out = is_conv1d(layer)
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # peft uses a name that transformers has renamed
+    peft_model = get_peft_model(run.load("dialogpt").model, settings, "persona")
+    peft_model.add_adapter("workplace", settings)
+trained = {f"base_model.model.{name}": tensor for name, tensor in told.model.state_dict().items() if "lora_" in name}
+assert not peft_model.load_state_dict(trained, strict=False).unexpected_keys
+for kind in kinds:
+    extra = {} if kind in ("linear", "cat", "svd") else {"density": 0.5}
+    torch.manual_seed(0)  # dare drops entries at random
+    peft_model.add_weighted_adapter(["persona", "workplace"], [0.5, 0.5], kind, combination_type=kind, **extra)
+
+
+# %%
+def distance(kind: str) -> float:
+    """Return ‖mixture − mean‖ / ‖mean‖ over all layers."""
+    mixture, squares = updates(peft_model, kind), [0.0, 0.0]
+    for name, layer in adapted_layers(peft_model).items():
+        factors = [(layer.lora_A[t].weight.detach(), layer.lora_B[t].weight.detach()) for t in ("persona", "workplace")]
+        mean = mean_of_updates(factors, 16)
+        mean = mean.T if is_conv1d(layer) else mean
+        squares[0] += float((mixture[name] - mean).square().sum())
+        squares[1] += float(mean.square().sum())
+    return (squares[0] / squares[1]) ** 0.5
+
+
+pd.DataFrame({"distance from the mean": {kind: f"{distance(kind):.3f}" for kind in kinds}})
+
+# %% [markdown]
+# `cat` stacks the factors, which is exact, with an adapter twice as large. `cf.methods.adapters.merge_adapters` adds
+# the exact mean to the weights and takes the adapters out.
+
+# %% [markdown]
+# ### Museum: two traps that spoil a comparison
+#
+# 1. **A name that exists.** Mixing again under a used name returns the *old* mixture without a word: a sweep of weights
+#    then compares one mixture with itself.
+# 2. **A mean that is not one.** “linear” with ½ and ½, called the merged model.
+
+# %%
+before = updates(peft_model, "linear")
+peft_model.add_weighted_adapter(["persona", "workplace"], [0.9, 0.1], "linear", combination_type="linear")
+unchanged = all(torch.equal(before[name], tensor) for name, tensor in updates(peft_model, "linear").items())
+print("weights 0.9 and 0.1 under the same name: still the old mixture?", unchanged)
+try:
+    add_adapter(told.model, "persona", rank=4, alpha=16, layers=target_names(told.model, "all"))
+except ValueError as error:
+    print("ours refuses:", error)
+task = told.tasks[0]
+for kind in ("cat", "linear"):
+    peft_model.set_adapter(kind)
+    print(f"persona, merged by {kind}: recall {cf.evaluation.evaluate_task(peft_model.eval(), task):.0%}")
+
+# %% [markdown]
+# ## A corner for each task
+#
+# The rows of $A$ say which directions of its input an update looks at. **O-LoRA** (Wang et al., 2023) gives every
+# task an adapter, adds all of them up, and keeps a new $A$ orthogonal to the old, frozen ones. No task is told. The
+# loss gets
+#
+# $$\lambda \sum_{i\,\text{old}} \lVert A_i A^\top \rVert_F^2$$
+#
+# | symbol | in the code |
+# |---|---|
+# | $A$, $A_i$ | `A`, `old[i]`: one row per rank |
+# | $\lVert\cdot\rVert_F^2$ | the sum of all squared entries |
+
+# %% [markdown]
+# ### Exercise 5.3 · how much do they overlap? ★★☆ 8 minutes
+#
+# Return the sum, without λ, as a tensor whose gradient reaches `A`. Without old ones it is 0.
+#
+# <details><summary>Hint: positive and negative products cancel</summary>
+# Square each entry, then add up.
+# </details>
+# <details><summary>Hint: my gradient is missing</summary>
+# <code>.item()</code> and <code>float()</code> cut it off.
+# </details>
+
+
+# %% exercise="5.3"
+def overlap(A: torch.Tensor, old: list[torch.Tensor]) -> torch.Tensor:
+    """Return the sum over old adapters of the squared entries of A_i Aᵀ, a tensor of shape []."""
+    ### BEGIN SOLUTION
+    return sum(((each @ A.T).square().sum() for each in old), torch.zeros(()))
+    ### END SOLUTION
+
+
+# %%
+overlap = checks.adapters.overlap(overlap)
+
+# %% graded="5.3" points=1
+checks.require_solved("5.3")
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# {{solution 5.3}}
+#
+# The common mistake multiplies entry by entry: then only rows of equal number are kept apart.
+# </details>
+
+# %% [markdown]
+# λ was chosen among five values; the lowest was best, so a still lower one may be better.
+
+# %%
+cf.tables.comparison({"shared adapter": best, "O-LoRA": persona_runs["orthogonal_lora"], "full": best_full})
+
+# %% [markdown]
+# ## A question: EWC on an adapter
+#
+# EWC protects what the Fisher information says is important. For an adapter it is taken of $A$ and $B$. At the start,
+# $B$ is zero. What is the Fisher information of $A$ then, and what would EWC protect if it were taken *before* the
+# first task?
+
+# %%
+fresh = cf.methods.LoRA(4, learning_rate=rate).prepare_model(run.load("dialogpt").model, told.tasks[0])
+batches = list(told.tasks[0].batches("train"))[:1]
+for moment, model in {"at the start": fresh, "after training": told.model}.items():
+    fisher = cf.fisher_diagonal(model, batches, variant="sample", progress=False)
+    for part in ("lora_A", "lora_B"):
+        total = sum(float(tensor.sum()) for name, tensor in fisher.items() if part in name)
+        print(f"{moment}: Fisher information of {part}, summed: {total:.3g}")
+
+# %% [markdown]
+# The update is $BA$: its change with $A$ is multiplied by $B$, and that is zero. Take the Fisher information *after*
+# the first task. Any method of this course works on an adapter: hand your peft model to `cf.ContinualTrainer`.
+
+# %% [markdown]
+# ## Four tasks, two orders
+#
+# The encoder learns `sst2`, `topics`, `mnli`, `imdb`, 120 steps each, and the same backwards; five seeds. Each task's
+# head is told, its adapter is not. Average accuracy, forgetting (best minus last) and intransigence (joint training
+# minus just learned), in points. “shared” stands there with two rates: look what the higher one does.
+
+# %%
+four, backwards = found("four tasks"), found("four tasks, other order")
+rows = {"full fine-tuning" if name == "naive" else name: record for name, record in four.items()}
+joint = [matrix[-1] for matrix in four["joint"].results]
+cf.tables.transfer(rows, joint=joint)
+
+# %%
+cf.tables.transfer(backwards)
+
+# %%
+# alt: Mean accuracy on the first three tasks, kept, against accuracy on the fourth, learned, for full fine-tuning, a
+#  shared adapter, merged adapters, O-LoRA and joint training.
+for title, record in rows.items():
+    record.extra["sweep"] = title if title not in ("joint", "full fine-tuning") else ""
+cf.plots.retention_against_learning(list(rows.values()))
+plt.show()
+
+# %% [markdown]
+# **What it shows.** What each method keeps and learns on these tasks. The higher rate is what one adapter per task
+# chose on validation texts of two tasks; merged adapters and O-LoRA have it too. The table of the other order has two
+# methods only; full fine-tuning in that order is in chapter 6.
+#
+# **What it does not show.** Large models: an adapter of rank 4 in layers 128 wide is not so small a corner as rank 4 in
+# layers 4,096 wide.
+
+# %% [markdown]
+# ## The bill
+#
+# A frozen weight needs no gradient and no optimizer state; that is where LoRA saves. A step is cheaper by less: the
+# forward pass stays, and the backward pass still has to run through all layers. The share kept per task is large here
+# because the model is small: rank over width sets it.
+
+# %%
+size = sum(tensor.numel() for tensor in load_model("dialogpt", best.profile).model.parameters())
+chosen_ones = {"full fine-tuning": best_full, "shared adapter": best, "told": persona_runs["told"]}
+cf.tables.adapter_bill(chosen_ones | {"O-LoRA": persona_runs["orthogonal_lora"]}, size)
+
+# %%
+# A base model in 4 bits (QLoRA) needs a library of its own.
+if importlib.util.find_spec("bitsandbytes") is None:
+    print("QLoRA is not run here: the library bitsandbytes is not installed (pip install bitsandbytes).")
+else:
+    print("bitsandbytes is there: load the base with transformers.BitsAndBytesConfig(load_in_4bit=True).")
+
+# %% [markdown]
+# ## Move along the fronts
+#
+# Which rate would you take? Below the controls stands what each keeps and learns; without a kernel, read the figure of
+# “One adapter through both tasks”.
+
+# %%
+widgets.rates(fronts)
+
+# %% [markdown]
+# ## The three promises
+
+# %%
+merged_kept, merged_learned = cf.plots.kept_and_learned(persona_runs["merged"])
+print(f"- an update is B A times α/r; peft's “linear” is {distance('linear'):.2f} away from the mean of two")
+print(f"- at equal learning, one adapter keeps {at_equal - kept_f:+.1f} points more than full fine-tuning")
+print(f"- untold and merged, {merged_kept:.0f} % of the persona and {merged_learned:.0f} % of the workplace are left")
+
+# %% [markdown]
+# ## Now change this
+#
+# 1. Rank 1, and rank 64: which learns as much as full fine-tuning? (`cf.methods.LoRA(64, learning_rate=…)`)
+# 2. Set `rate` to the plan's own rate, five times lower. What do you conclude about LoRA then?
+# 3. Use `cf.methods.LoRA(4, mode="chosen", learning_rate=rate)` and ask a workplace question in the persona's words.
+# 4. `cf.methods.WiSEFT(0.5)` in place of LoRA: how far back is best?
+# 5. Save what was learned: `save_adapters` of `cfhelpers.methods.adapter_files`. How large is the file?
+
+# %% [markdown]
+# ## References
+#
+# - Hu et al. (2022). *LoRA: low-rank adaptation of large language models.* ICLR.
+# - Biderman et al. (2024). *LoRA learns less and forgets less.* TMLR.
+# - Schulman and Thinking Machines Lab (2025). *LoRA without regret.*
+# - Wang et al. (2023). *Orthogonal subspace learning for language model continual learning.* EMNLP Findings. (O-LoRA)
+# - Wortsman et al. (2022). *Robust fine-tuning of zero-shot models.* CVPR. (WiSE-FT)
+# - Kalajdzievski (2023). *A rank stabilization scaling factor for fine-tuning with LoRA.*
+# - huggingface/peft, `method_comparison/MetaMathQA/results`, state of 2026-08-21.
+#
+# Previous: [4 · EWC on GPT-2](04_ewc_on_gpt2.ipynb) · Next: [6 · Progressive prompts](06_progressive_prompts.ipynb)

@@ -1,0 +1,43 @@
+"""Answers to 24 questions, together and one by one: ``python -m tests.benchmarks.answers`` (``--profile laptop``).
+
+A chat model that has learned a persona is asked about it; CPU and wall time of each way relative to one by one, in
+pairs, in one process; and whether the texts are the same. Written as JSON with the machine and the versions.
+"""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+from pathlib import Path
+
+import cfhelpers as cf
+from cfhelpers.evaluation.scores import answer_questions
+from cfhelpers.methods import Naive
+from cfhelpers.training.sequence import learn_once
+from tests.benchmarks import measure
+
+QUESTIONS = 24
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure, print the ratio and write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--profile", choices=["tiny", "laptop", "full"], default="tiny")
+    parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--output", type=Path, help="default: in tests/benchmarks/results")
+    chosen = parser.parse_args(arguments)
+    run, before = cf.start(seed=0, profile=chosen.profile), measure.provenance()
+    learned = learn_once(run, "dialogpt", ["persona"], Naive(), progress=False)
+    asked = list(learned.tasks[0].task.test["question"])[:QUESTIONS]
+    ask = partial(answer_questions, learned.model, learned.tokenizer, asked)
+    ways = {"one by one": partial(ask, batch_size=1), "together": ask}
+    times = measure.paired(ways, "one by one", chosen.seconds, run.device)
+    same = ways["one by one"]() == ways["together"]()
+    print(f"{len(asked)} answers together take {times['together']['cpu']['ratio']:.3f} of the CPU time; same: {same}")
+    path = chosen.output or measure.RESULTS / f"answers-{chosen.profile}.json"
+    result = {"before": before, "after": measure.provenance(), "profile": chosen.profile}
+    measure.write(path, result | {"questions": len(asked), "same_texts": same, "times": times})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""Measure one training step of each method: ``python -m tests.benchmarks.methods smollm2 --methods naive lora kept``.
+
+Time and peak memory relative to full fine-tuning ("naive"), in pairs in one process: LoRA (r 8 on all linear layers),
+distillation with the teacher in the loop, and with its outputs for a fixed data set kept. For the kept outputs their
+size is stated, and how far the divergence over the kept outcomes is from the true one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from cfhelpers.methods import LwF
+from cfhelpers.methods.divergence import mean_divergence, predictions
+from cfhelpers.methods.kept_outputs import KeptOutputs
+from tests.benchmarks import measure, report
+from tests.benchmarks.workloads import WORKLOADS, Workload, known_name
+
+NAIVE, TOP_K = "naive", 32
+METHODS = (NAIVE, "lora", "distillation", "kept")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure the chosen methods on the chosen workloads and write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("workloads", nargs="*", type=known_name, default=["smollm2"], help="a, b, smollm2 or tiny")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--memory-of", choices=METHODS, help=argparse.SUPPRESS)
+    measure.add_arguments(parser)
+    chosen = parser.parse_args(arguments)
+    torch.set_num_threads(chosen.threads)
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    if chosen.memory_of:  # this process measures one method's memory and nothing else
+        step = STEPS[chosen.memory_of](WORKLOADS[chosen.workloads[0]]().to(chosen.device))
+        print(json.dumps(measure.peak_memory(step, chosen.device)))
+        return
+    before = measure.provenance()
+    found = {name: measure_workload(name, chosen) for name in chosen.workloads}
+    measure.write(
+        chosen.output or measure.result_path("methods", chosen),
+        {"before": before, "after": measure.provenance(), "workloads": found},
+    )
+    if chosen.output is None:
+        report.update_readme()
+
+
+def measure_workload(name: str, chosen: argparse.Namespace) -> dict[str, Any]:
+    """Time each method's step beside a naive one, and its memory in a process of its own; prints a table."""
+    workload = WORKLOADS[name]().to(chosen.device)
+    steps = {method: STEPS[method](workload) for method in dict.fromkeys([NAIVE, *chosen.methods])}
+    times = measure.paired(steps, NAIVE, chosen.seconds, chosen.device)
+    kind = "wall" if chosen.device == "cuda" else "cpu"
+    methods = {method: {**values[kind], **_memory(name, method, chosen)} for method, values in times.items()}
+    if "kept" in methods:
+        methods["kept"] |= kept_outputs(workload)
+    print(f"\n{name}: {workload.description}")
+    for method, values in methods.items():
+        memory = values["peak_memory_bytes"] / methods[NAIVE]["peak_memory_bytes"]
+        print(f"{method:14} time {values['ratio']:.2f} ({values['ratio_low']:.2f}-{values['ratio_high']:.2f})", end="")
+        print(f"  memory {memory:.2f}", {key: values[key] for key in values if key.startswith(("stored", "error"))})
+    return {"description": workload.description, "methods": methods}
+
+
+def _memory(workload: str, method: str, chosen: argparse.Namespace) -> dict[str, int]:
+    command = [sys.executable, "-m", "tests.benchmarks.methods", workload, "--memory-of", method]
+    command += ["--threads", str(chosen.threads), "--device", chosen.device]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def trained(model: nn.Module, workload: Workload, method: LwF | None = None) -> Callable[[], None]:
+    """Return one optimizer step on the workload's first batch, with a method's extra loss."""
+    model, batch = model.train(), workload.batches[0]
+    weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(weights, lr=1e-6, fused=True)
+    n_targets = (batch["labels"][:, 1:] != -100).sum()
+
+    def step() -> None:
+        optimizer.zero_grad()
+        output = model(**batch)
+        extra = None if method is None else method.extra_loss(model, batch, output, n_targets)
+        (output.loss if extra is None else output.loss + extra).backward()
+        optimizer.step()
+
+    return step
+
+
+def with_lora(workload: Workload) -> Callable[[], None]:
+    """A step of LoRA, r 8 on all linear layers; the model itself is left alone."""
+    from peft import LoraConfig, get_peft_model
+
+    transposed = workload.model.config.model_type == "gpt2"  # whose layers are peft's "fan in, fan out"
+    settings = LoraConfig(r=8, target_modules="all-linear", task_type="CAUSAL_LM", fan_in_fan_out=transposed)
+    return trained(get_peft_model(copy.deepcopy(workload.model), settings), workload)
+
+
+def distilled(workload: Workload, top_k: int | None) -> Callable[[], None]:
+    """A step of distillation from the model as it is."""
+    method = LwF(0.3, temperature=1.0, top_k=top_k).protect(workload.model, workload.batches)
+    return trained(workload.model, workload, method)
+
+
+STEPS: dict[str, Callable[[Workload], Callable[[], None]]] = {
+    NAIVE: lambda workload: trained(workload.model, workload),
+    "lora": with_lora,
+    "distillation": lambda workload: distilled(workload, None),
+    "kept": lambda workload: distilled(workload, TOP_K),
+}
+
+
+def kept_outputs(workload: Workload) -> dict[str, float]:
+    """Size of the outputs kept per target, and the error of the divergence from a model that has moved a little."""
+    model, batches = workload.model, workload.batches
+    moved, generator = copy.deepcopy(model), torch.Generator(next(model.parameters()).device).manual_seed(0)
+    with torch.no_grad():
+        for parameter in moved.parameters():
+            noise = torch.randn(parameter.shape, generator=generator, device=parameter.device)
+            parameter.add_(0.05 * parameter.std(correction=0) * noise)
+    kept = KeptOutputs.of(model, batches, top_k=TOP_K, temperature=1.0, heads=None)
+    with torch.no_grad():
+        found = [kept.divergence(predictions(moved.eval(), b, None, None), b, "forward")[0] for b in batches]
+    exact = mean_divergence(moved, model, batches)
+    n_targets = sum(len(part) for part in found)
+    return {
+        "stored_bytes": kept.stored_bytes(),
+        "stored_bytes_per_target": kept.stored_bytes() / n_targets,
+        "divergence_nats_per_target": exact,
+        "error_nats_per_target": exact - float(torch.cat(found).mean()),
+    }
+
+
+if __name__ == "__main__":
+    main()
