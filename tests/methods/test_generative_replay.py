@@ -25,7 +25,9 @@ def test_the_model_writes_its_own_old_dialogues_and_learns_the_new_ones_beside_t
     assert len(written) == 16
     old = encode_task(toys.TASKS["persona"], toys.tokenizer()).train["input_ids"]
     assert sum(ids in old for ids in written) > 8  # learned by heart, questions and all
-    assert learned.record.matrix()[0, 0] == learned.record.matrix()[1, 1] == 1.0
+    matrix = learned.record.matrix()
+    assert matrix[0, 0] == 1.0
+    assert matrix[1, 1] > matrix[0, 1] == 0.0
 
 
 def test_questions_are_targets_too():
