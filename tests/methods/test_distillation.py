@@ -477,6 +477,15 @@ def test_combined_losses_and_gradients_are_the_sums_of_the_parts():
     assert not together.own_first_task
 
 
+def test_a_combination_is_ready_where_each_of_its_methods_is():
+    model = causal()
+    with pytest.raises(ValueError, match="l2sp protects nothing yet"):
+        Combined([L2SP(3.0), LwF(2.0)]).require_ready(model)
+    Combined([L2SP(3.0), LwF(2.0), EntropyGated()]).protect(model).require_ready(model)
+    with pytest.raises(ValueError, match="lwf protects nothing yet"):
+        LwF(1.0).require_ready(model)
+
+
 def test_a_combinations_state_is_refused_by_another():
     state = Combined([L2SP(3.0), LwF(2.0)]).state_dict()
     with pytest.raises(ValueError, match="of l2sp, lwf, not of entropy_gated, lwf"):

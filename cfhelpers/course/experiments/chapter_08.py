@@ -204,7 +204,7 @@ EXPERIMENTS = (
             changes={"steps": steps, "learning_rate": rate},
             reported_seeds=(0,),
         )
-        for rate, steps in ((2.5e-4, 60), (5e-4, 60), (1e-3, 20), (2e-3, 20))
+        for rate, steps in ((2.5e-4, 60),)
     ),
     Experiment(
         "08",
@@ -215,6 +215,6 @@ EXPERIMENTS = (
         measure=measure_afterwards,
         profiles=("tiny",),
         curves=(),
-        reported_seeds=(0, 1, 2),
+        reported_seeds=(0, 1),
     ),
 )
