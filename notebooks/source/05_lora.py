@@ -211,7 +211,7 @@ less = {True: "less", False: "not less"}
 verdict = "above" if kept_l > at_equal else "below" if kept_l < at_equal else "beyond the reach of"
 Markdown(
     f"Here it learns **{less[learned_l < learned_f]}** and forgets **{less[kept_l > kept_f]}**; at equal learning its "
-    f"point is **{verdict}** full fine-tuning's line. The first compares two points, the second fronts: only it is fair."
+    f"point is **{verdict}** full fine-tuning's line. The first compares points, the second fronts: only it is fair."
 )
 
 # %% [markdown]
