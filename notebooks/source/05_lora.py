@@ -208,10 +208,10 @@ print(f"while learning at least {learned_l:.0f} %: LoRA keeps {kept_l:.1f} %, fu
 
 # %%
 less = {True: "less", False: "not less"}
-verdict = "above" if kept_l > at_equal else "not above (or full fine-tuning's does not reach so far)"
+verdict = "above" if kept_l > at_equal else "below" if kept_l < at_equal else "beyond the reach of"
 Markdown(
     f"Here it learns **{less[learned_l < learned_f]}** and forgets **{less[kept_l > kept_f]}**; at equal learning its "
-    f"line is **{verdict}**. The first sentence speaks of two points, the second of the fronts: only it is fair."
+    f"point is **{verdict}** full fine-tuning's line. The first compares points, the second fronts: only it is fair."
 )
 
 # %% [markdown]
@@ -525,8 +525,8 @@ plt.show()
 
 # %% [markdown]
 # **What it shows.** What each method keeps and learns on these tasks. The higher rate is what one adapter per task
-# chose on validation texts of two tasks; merged adapters and O-LoRA have it too. The table of the other order has two
-# methods only; full fine-tuning in that order is in chapter 6.
+# chose on validation texts of two tasks; merged adapters and O-LoRA (λ = 0.5, not tuned) have it too. The table of
+# the other order has two methods only; full fine-tuning in that order is in chapter 6.
 #
 # **What it does not show.** Large models: an adapter of rank 4 in layers 128 wide is not so small a corner as rank 4 in
 # layers 4,096 wide.
