@@ -104,7 +104,7 @@ def average_accuracies(orders: Mapping[str, Mapping[str, Record]], ax: Axes | No
     ax.invert_yaxis()
     ax.grid(axis="y", linewidth=0.3)
     ax.set_xlabel(f"mean test {metric_label(metric)} over all tasks, after the last")
-    ax.legend(loc="best")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=len(orders), frameon=False)  # beside no point
     return ax
 
 
@@ -142,7 +142,7 @@ def step_costs(records: Mapping[str, Record], ax: Axes | None = None) -> Axes:
         records: By the method's name, with ``step milliseconds`` among their extra numbers.
         ax: Where to draw.
     """
-    ax = new_axes(ax, width=5.6, height=3.2)
+    ax = new_axes(ax, width=7.2, height=3.2)
     for number, (name, record) in enumerate(records.items()):
         times = np.array(record.extra["step milliseconds"], dtype=np.float64)
         places = list(range(1, times.shape[1] + 1))
@@ -151,5 +151,5 @@ def step_costs(records: Mapping[str, Record], ax: Axes | None = None) -> Axes:
     ax.set_ylim(bottom=0)
     ax.set_xlabel("tasks learned")
     ax.set_ylabel("milliseconds a step\n(forward and backward, 16 texts)")
-    ax.legend(loc="best")
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)  # the lines fill the axes
     return ax
