@@ -181,8 +181,8 @@ cf.tables.comparison({"naive": naive.record, "mine": mine.record})
 #
 # From stored results; the teacher is asked
 #
-# - on the **new** inputs: `lwf`; with the divergence **reversed**, as the "KL to the reference model" of fine-tuning
-#   today: `lwf_reverse`;
+# - on the **new** inputs: `lwf`, at T = 2; with the divergence **reversed**, at T = 1, the "KL to the reference model"
+#   of today's fine-tuning: `lwf_reverse`;
 # - on new inputs and 16 **replayed** persona examples: `lwf_replay`;
 # - on **texts of its own**: `own_texts`.
 
@@ -234,7 +234,8 @@ print(f"kept, forward minus reverse KL: {mean_and_interval(100 * (forward - back
 print(f"kept, own texts minus new inputs: {mean_and_interval(100 * (own - new)):+.1f} points")
 
 # %% [markdown]
-# Seed by seed, with 95 % intervals: one that has zero in it shows no difference.
+# Seed by seed, with 95 % intervals: one that has zero in it shows no difference. Each is at the strength that one seed
+# chose for it, so read it beside what was learned.
 
 # %% [markdown]
 # ## Without the teacher
@@ -449,8 +450,7 @@ for record in everything:
 pd.DataFrame.from_dict(pairs, orient="index")
 
 # %% [markdown]
-# One seed: a hint, no more. Compare where both learned alike. In the paper most tokens are known
-# already; here every answer is a new fact.
+# One setting, one seed: a hint, no more. In the paper most tokens are known already; here every answer is a new fact.
 
 # %% [markdown]
 # ## Lost, gained, or guessed
