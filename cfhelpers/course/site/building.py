@@ -142,12 +142,14 @@ def strengths() -> dict[str, Any]:
         (r for r in records if r.method["name"] == "ewc" and r.extra["stage"] == "report"),
         key=lambda record: record.method["strength"],
     )
-    chosen = results.chosen([r for r in records if r.extra["stage"] == "report"])
+    reported = [record for record in records if record.extra["stage"] == "report"]
+    bounds = {r.method["name"]: r for r in reported if r.method["name"] in ("naive", "joint")}
+    chosen = bounds | results.chosen(reported)
     best = chosen["ewc"].method["strength"]
     others = [chosen[name] for name in ("naive", "l2sp", "replay", "joint") if name in chosen]
     return {
         "sweep": [{"name": f"{record.method['strength']:g}", **_point(record)} for record in sweep],
-        "others": [{"name": record.label, **_point(record)} for record in others],
+        "others": [{"name": record.method["name"], **_point(record)} for record in others],
         "start": next(place for place, record in enumerate(sweep) if record.method["strength"] == best),
         "x": "learned: recall of the workplace, %",
         "y": "kept: recall of the persona, %",

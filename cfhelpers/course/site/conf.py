@@ -9,6 +9,7 @@ from docutils.utils.math import MathError  # pyright: ignore[reportMissingImport
 from docutils.utils.math.latex2mathml import tex2mathml  # pyright: ignore[reportMissingImports, reportMissingModuleSource]
 
 project = "Catastrophic forgetting in language models"
+author = "the authors of cfhelpers"
 html_title = project
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 html_theme = "sphinx_book_theme"

@@ -47,7 +47,10 @@ function draw(root, data) {
     for (const line of [across, along]) svg.append(element("line", { class: "interval", stroke: color, ...line }));
     const mark = element("circle", { cx: x(p.learned), cy: y(p.kept), r: 5, fill: color });
     svg.append(mark);
-    if (i >= data.sweep.length) svg.append(element("text", { x: x(p.learned) + 9, y: y(p.kept) - 7 }, p.name));
+    if (i >= data.sweep.length) {
+      const place = { x: x(p.learned) - 9, y: y(p.kept) - 7, "text-anchor": "end" };
+      svg.append(element("text", place, p.name));
+    }
     return mark;
   });
   const label = document.createElement("label");
