@@ -358,7 +358,7 @@ def test_penalties_protect_the_adapter_of_a_peft_model(make, tmp_path):
                 anchor = {name: each.detach().clone() for name, each in model.named_parameters()}
                 method.strength = strength
                 method.after_task(model, task)
-        moved = {name: float((each - anchor[name]).norm()) for name, each in model.named_parameters()}
+        moved = {name: float((each.detach() - anchor[name]).norm()) for name, each in model.named_parameters()}
         assert all((distance == 0) != ("lora_" in name) for name, distance in moved.items())
         assert {name for penalty in method.penalties for name in penalty.anchor} == {
             name for name in moved if "lora_" in name
