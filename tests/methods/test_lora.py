@@ -12,7 +12,7 @@ from transformers import TrainingArguments
 
 import cfhelpers as cf
 from cfhelpers.evaluation.scores import evaluate_task
-from cfhelpers.methods import EWC, L2SP, MAS, LoRA, Naive, OrthogonalLoRA, SynapticIntelligence, WiSEFT
+from cfhelpers.methods import EWC, L2SP, MAS, LoRA, Naive, OrthogonalLoRA, WiSEFT
 from cfhelpers.methods.adapter_choice import ChosenAdapter
 from cfhelpers.methods.adapters import adapted_layers, adapter_names, adapter_parameters, mean_update, using_adapters
 from cfhelpers.tasks.encoding import encode_task
@@ -333,7 +333,7 @@ def test_a_strong_pull_makes_the_subspaces_orthogonal():
 
 
 @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # peft 0.21's own
-@pytest.mark.parametrize("make", [EWC, L2SP, MAS, SynapticIntelligence])
+@pytest.mark.parametrize("make", [EWC, L2SP, MAS])
 def test_penalties_protect_the_adapter_of_a_peft_model(make, tmp_path):
     old, new = encoded("dialogpt", 0), encoded("dialogpt", 1)
 
@@ -348,20 +348,24 @@ def test_penalties_protect_the_adapter_of_a_peft_model(make, tmp_path):
                 dataloader_pin_memory=False,
             )  # fmt: skip
             ContinualTrainer(
-                method=method, model=model, args=arguments, train_dataset=task.train, data_collator=task.collate
+                method=Naive() if task is old else method,
+                model=model,
+                args=arguments,
+                train_dataset=task.train,
+                data_collator=task.collate,
             ).train()
             if task is old:
                 anchor = {name: each.detach().clone() for name, each in model.named_parameters()}
                 method.strength = strength
                 method.after_task(model, task)
-        moved = {name: float((each - anchor[name]).norm()) for name, each in model.named_parameters()}
+        moved = {name: float((each.detach() - anchor[name]).norm()) for name, each in model.named_parameters()}
         assert all((distance == 0) != ("lora_" in name) for name, distance in moved.items())
         assert {name for penalty in method.penalties for name in penalty.anchor} == {
             name for name in moved if "lora_" in name
         }
         return sum(moved.values())
 
-    assert trained(make(0.0), 1e5) < 0.5 * trained(make(0.0), 0.0)
+    assert trained(make(1.0), 1e5) < 0.5 * trained(make(1.0), 1e-9)
 
 
 @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # peft 0.21's own
