@@ -437,8 +437,8 @@ Markdown(f"Forward transfer of progressive prompts: {order}: {verdict(first)}; {
 # %% [markdown]
 # **What it shows.** Whether earlier prompts help, here, at this budget.
 #
-# **What it does not show.** That it must be so. The paper worked with larger models (T5, BERT), longer prompts and longer
-# training. Here each task has 120 steps, and new vectors share the model's attention with the old ones.
+# **What it does not show.** That it must be so. The paper worked with larger models (T5, BERT), longer prompts and
+# longer training. Here each task has 120 steps, and new vectors share the model's attention with the old ones.
 
 # %% [markdown]
 # ## What it costs
