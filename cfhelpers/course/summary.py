@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,13 +25,17 @@ if TYPE_CHECKING:
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 DETAILS, PICTURE = Path("notebooks/results/README.md"), Path("notebooks/results/overview.png")
 
-# The README's rows: what a reader calls the method, and the sweep, or the plain method, of chapter 3 that it is.
+# The README's rows, all of persona and then workplace: what a reader calls the method, and where it stands in the
+# records: chapter, experiment, and the sweep or the plain method.
 HEADLINE = {
-    "naive fine-tuning": "naive",
-    "EWC": "ewc",
-    "L2 to the old weights": "l2sp",
-    "replay of 16 dialogues": "replay",
-    "joint training on all data": "joint",
+    "naive fine-tuning": ("03", "persona", "naive"),
+    "EWC": ("03", "persona", "ewc"),
+    "L2 to the old weights": ("03", "persona", "l2sp"),
+    "one LoRA adapter for both": ("05", "persona", "all"),
+    "replay of 16 dialogues": ("03", "persona", "replay"),
+    "DER++: 13 dialogues and old logits": ("07", "how little", "derpp"),
+    "distillation from the old model": ("08", "persona", "lwf"),
+    "joint training on all data": ("03", "persona", "joint"),
 }
 
 
@@ -64,10 +69,11 @@ def write_between(path: Path, markers: tuple[str, str], tables: str) -> None:
 
 
 def headline_table() -> str:
-    """Return the README's table: what each method of chapter 3 keeps, learns and costs, in ``tiny`` and ``laptop``."""
+    """Return the README's table: what each method keeps, learns and costs, in ``tiny`` and ``laptop``."""
     found = {profile: _headline_records(profile) for profile in ("tiny", "laptop")}
-    first = found["tiny"]["naive"]
-    seeds = " and ".join(f"{len(records['naive'].seeds)} in `{profile}`" for profile, records in found.items())
+    naive = {profile: records["naive fine-tuning"] for profile, records in found.items()}
+    first = naive["tiny"]
+    seeds = " and ".join(f"{len(record.seeds)} in `{profile}`" for profile, record in naive.items())
     columns = [f"{what}, `{profile}`" for profile in found for what in ("kept", "learned")]
     lines = [
         f"Recall of {first.tasks[0]} (kept) and {first.tasks[1]} (learned) at the end, % of test questions, "
@@ -76,11 +82,11 @@ def headline_table() -> str:
         f"| method | {' | '.join(columns)} | stored, MB | training, × naive |",
         "|---" * (len(columns) + 3) + "|",
     ]
-    for name, key in HEADLINE.items():
-        records = [(found[profile].get(key), found[profile]["naive"]) for profile in found]
+    for name in HEADLINE:
+        records = [(found[profile].get(name), naive[profile]) for profile in found]
         scores = [text for record, _ in records for text in _kept_and_learned(record)]
         stored = " / ".join(_stored(record) for record, _ in records)
-        times = [f"{np.mean(r.seconds) / np.mean(naive.seconds):.1f}" if r else "–" for r, naive in records]
+        times = [f"{np.mean(r.seconds) / np.mean(plain.seconds):.1f}" if r else "–" for r, plain in records]
         lines.append(f"| {name} | {' | '.join(scores)} | {stored} | {' / '.join(times)} |")
     return "\n".join([*lines, ""])
 
@@ -92,18 +98,28 @@ def picture() -> Figure:
     records = _headline_records("tiny")
     figure = Figure(figsize=(10.4, 3.9), layout="constrained")
     left, right = figure.subplots(1, 2)
-    plots.learning_curves(records["naive"], ax=left)
+    plots.learning_curves(records["naive fine-tuning"], ax=left)
     left.set_title("a chat model learns who it is, then where it works", pad=22, fontsize=10)
-    shown = [records[key] for key in HEADLINE.values() if key in records]
-    plots.retention_against_learning(shown, ax=right)
-    right.set_title("what each method keeps and learns: the upper right corner is best", fontsize=10)
+    bounds = ("naive", "joint")  # the figure has names of its own for these
+    named = [
+        record if record.method["name"] in bounds else replace(record, extra={**record.extra, "sweep": name})
+        for name, record in records.items()
+    ]
+    plots.retention_against_learning(named, ax=right)
+    right.set_title("what each method keeps and learns (best: upper right)", fontsize=10)
     return figure
 
 
 def _headline_records(profile: str) -> dict[str, Record]:
-    """Return chapter 3's reported records by sweep or plain method."""
-    records = [record for record in stored("03", profile) or [] if record.extra["stage"] == "report"]
-    return {record.extra["sweep"] or record.method["name"]: record for record in records if _is_shown(record)}
+    """Return the reported records of the README's rows that this profile has, by the row's name."""
+    found = {}
+    for name, (chapter, experiment, key) in HEADLINE.items():
+        for record in stored(chapter, profile) or []:
+            own = record.extra["sweep"] or record.method["name"]
+            place = (record.extra["stage"], record.extra["experiment"], own)
+            if place == ("report", experiment, key) and _is_shown(record):
+                found[name] = record
+    return found
 
 
 def _is_shown(record: Record) -> bool:
