@@ -274,7 +274,7 @@ def frozen_and_scaled(self):
         (variant(add_prompt=keep_itself), "shares its memory"),
         (variant(add_prompt=keep_a_view), "shares its memory"),
         (NoModule, "must be a torch.nn.Module"),
-        (InAPlainList, "where|times"),
+        (InAPlainList, "no optimizer would find"),
         (variant(add_prompt=everything_frozen), "can be trained"),
         (variant(add_prompt=only_the_last_one_kept), "only the newest prompt|has shape"),
         (variant(add_prompt=random_start), "where|times"),

@@ -16,6 +16,8 @@ _CASES = {
     "a square Conv1D": (2, 3, 5, 5, 4.0, True),
     "a wide Linear": (3, 3, 4, 7, 8.0, False),
     "a wide Conv1D": (4, 2, 4, 7, 5.0, True),
+    "a narrow Linear": (5, 2, 6, 4, 3.0, False),
+    "a narrow Conv1D": (6, 3, 6, 4, 7.0, True),
 }
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.functional import kl_div
 
 from cfhelpers.course.checks.exercise import CheckFailed, Exercise, Mistake, Numbers, number
 from cfhelpers.course.checks.toys import ToyLanguageModel, Unharmed
@@ -47,10 +48,7 @@ def _examine(answer: Callable[..., Any]) -> Numbers:
         unharmed = Unharmed(model)
         made = answer(model, temperature)
         unharmed.check()
-        if not model.training:
-            raise CheckFailed(
-                "your code put the model that is to be trained into evaluation mode. Put the teacher there, its copy."
-            )
+        _check_still_training(model)
         model.eval()  # only the teacher's dropout is looked for
         model.observed.clear()
         for place, batch in enumerate(_batches()):
@@ -65,7 +63,16 @@ def _examine(answer: Callable[..., Any]) -> Numbers:
                 "the teacher is in training mode: its dropout makes it say something else every time. Call "
                 "teacher.eval()."
             )
+        made.loss(model.train(), _batches()[0])
+        _check_still_training(model)
     return numbers
+
+
+def _check_still_training(model: nn.Module) -> None:
+    if not model.training:
+        raise CheckFailed(
+            "your code put the model that is to be trained into evaluation mode. Put the teacher there, its copy."
+        )
 
 
 def _loss_and_gradient(made: Any, model: nn.Module, batch: Batch, case: str) -> Numbers:
@@ -286,6 +293,13 @@ distillation = Exercise(
             "the student's probabilities stand where their logarithm belongs. torch's kl_div wants log-probabilities "
             "first.",
             _with(terms=_terms(_no_logarithm)),
+        ),
+        Mistake(
+            "kl_div was given the teacher's log-probabilities as if they were probabilities: the logarithm of a negative "
+            "number is NaN. Say log_target=True.",
+            _with(
+                terms=_terms(lambda s, p, t: kl_div((s / t).log_softmax(-1), (p / t).log_softmax(-1), reduction="none"))
+            ),
         ),
         Mistake(
             "the softmax runs over the positions. It belongs over the vocabulary, the last axis.",

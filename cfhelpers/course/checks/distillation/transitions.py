@@ -142,8 +142,8 @@ lost_and_gained = Exercise(
             _minus(lambda wrong, c: c * wrong, divided=True),
         ),
         Mistake(
-            "the share unknown both times is the share wrong both times divided by (1 − c)², once for each guess; one "
-            "division is missing.",
+            "what is subtracted lacks one division by 1 − c. Subtract c·u, where u, the share unknown both times, is "
+            "the share wrong both times divided by (1 − c)².",
             _minus(lambda wrong, c: c * wrong / (1 - c), divided=True),
         ),
         Mistake("chance itself was subtracted, as if every item were guessed.", _minus(lambda wrong, c: c)),

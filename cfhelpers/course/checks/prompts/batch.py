@@ -64,8 +64,8 @@ def _examine(answer: Callable[..., Any]) -> Numbers:
 def _check_graph(embedded: Tensor, vectors: Tensor) -> None:
     if not embedded.requires_grad or torch.autograd.grad(embedded.sum(), vectors, allow_unused=True)[0] is None:
         raise CheckFailed(
-            "no gradient reaches the prompt, so it would never learn: it was detached, copied with torch.tensor(…), or "
-            "taken under no_grad(). Put the prompt itself into torch.cat; expand repeats it and keeps its graph."
+            "no gradient reaches the prompt, so it would never learn. Was it detached, copied with torch.tensor(…), "
+            "taken under no_grad(), or left out? Put the prompt itself into torch.cat; expand keeps its graph."
         )
 
 

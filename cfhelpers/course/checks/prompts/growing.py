@@ -111,6 +111,11 @@ def _freeze_newest_too(self: _Growing, vectors: Tensor) -> None:
         self.list[-1].requires_grad_(False)
 
 
+def _in_a_plain_list(self: Any) -> None:
+    nn.Module.__init__(self)
+    self.list = []
+
+
 def _only_last_frozen(self: _Growing) -> None:
     if len(self.list):
         first = self.list[0]
@@ -150,6 +155,11 @@ growing_prompts = Exercise(
         Mistake(
             "the order of the vectors inside the prompts is turned round too. Turn the list, not the tensor.",
             _with(forward=lambda self: torch.cat(list(self.list)).flip(0)),
+        ),
+        Mistake(
+            "no optimizer would find the prompts: parameters() of your module yields none. A plain list or dictionary "
+            "hides them; use torch.nn.ParameterList.",
+            _with(__init__=_in_a_plain_list),
         ),
         Mistake(
             "only the prompt before the newest is frozen, and the ones before that learn again. Freeze all of them.",
