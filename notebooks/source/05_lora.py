@@ -577,9 +577,9 @@ plt.show()
 # show that O-LoRA helps. Full fine-tuning in that order is in chapter 6.
 
 # %% [markdown]
-# **What it does not show.** A ranking: rows whose intervals overlap are not told apart by five seeds, and other rates
-# might turn them round. Nor large models: an adapter of rank 4 in layers 128 wide is not so small a corner as rank 4 in
-# layers 4,096 wide.
+# **What it does not show.** A ranking: but for joint training and the ruined row the averages lie close together, and
+# other rates might turn them round. Nor large models: an adapter of rank 4 in layers 128 wide is not so small a
+# corner as rank 4 in layers 4,096 wide.
 
 # %% [markdown]
 # ## The bill
