@@ -29,6 +29,8 @@ def imitation(exercise, mistake):
 
     def answer(*inputs):
         right, wrong = exercise.reference(*inputs), mistake.imitate(*inputs)
+        if not isinstance(right, tuple):  # a dictionary of parts: the imitation spoils one and leaves the rest right
+            return wrong
         return (wrong[0], right[1]) if mistake.part == "backward transfer" else (right[0], wrong[1])
 
     return answer

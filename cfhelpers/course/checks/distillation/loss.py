@@ -295,8 +295,8 @@ distillation = Exercise(
             _with(terms=_terms(_no_logarithm)),
         ),
         Mistake(
-            "kl_div was given the teacher's log-probabilities as if they were probabilities: the logarithm of a negative "
-            "number is NaN. Say log_target=True.",
+            "kl_div was given the teacher's log-probabilities as if they were probabilities: the logarithm of a "
+            "negative number is NaN. Say log_target=True.",
             _with(
                 terms=_terms(lambda s, p, t: kl_div((s / t).log_softmax(-1), (p / t).log_softmax(-1), reduction="none"))
             ),
