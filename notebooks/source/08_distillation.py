@@ -455,8 +455,8 @@ Markdown("General knowledge: " + ", ".join(f"{way} **{share}**" for way, share i
 # ## The cheapest guard
 #
 # Where the model is *sure* of another word than the target, the loss is large and pulls hard. Entropy-adaptive
-# fine-tuning (EAFT, 2026) weighs each token's loss by the model's own entropy, between 0 (sure) and 1 (no idea): one factor, in any
-# trainer.
+# fine-tuning (EAFT, 2026) weighs each token's loss by the model's own entropy, between 0 (sure) and 1 (no idea): one
+# factor, in any trainer.
 
 # %%
 pairs = {}
