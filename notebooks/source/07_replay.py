@@ -241,9 +241,9 @@ plt.show()
 # %% [markdown]
 # ### Why does a tenth not save more?
 #
-# Thirteen dialogues at every share, one seed, recall in percent. Follow both rows: what a larger share keeps of the
-# old, it takes from the new, and the choice above counts both alike. A choice that cared for the persona alone would
-# report a larger number.
+# Thirteen dialogues at every share, one seed, recall in percent. Follow both rows: do the large shares keep more of the
+# old and learn less of the new? The choice above counts both alike; one that cared for the persona alone would look
+# better.
 
 # %%
 tenths = {r.method["share"]: r for r in grid if r.method["fraction"] == 0.1}
@@ -274,7 +274,7 @@ pd.DataFrame(
 # %%
 Markdown(
     f"Forgetting removed by a tenth of the dialogues at a chosen share: {tenth:.0%}; by *all* of them at a tenth of "
-    f"the training tokens: {saved(everything[0.1]):.0%}. Where the intervals overlap, keeping more has not helped."
+    f"the training tokens: {saved(everything[0.1]):.0%}. If the intervals overlap, keeping more was not seen to help."
 )
 
 # %% [markdown]
@@ -684,7 +684,7 @@ gap_of_all = mean_and_interval(table["all old data"]["gap"])
 Markdown(
     "- **A fair sample.** A reservoir, one draw an item; the first 50 and a shuffle buffer are none.\n"
     f"- **A small memory.** A tenth of the old tokens removed {tenth:.0%}; most with thirteen dialogues: {best}.\n"
-    f"- **Every step.** With all old data in half of it, the persona was once {gap_of_all:.0f} points below its end."
+    f"- **Every step.** With old data in half of the training, the persona fell {gap_of_all:.0f} points below its end."
 )
 
 # %% [markdown]
