@@ -159,8 +159,11 @@ for name, sample in samples.items():
 # ## How little is enough?
 #
 # Stored runs: 0.5 to 20 % of the persona's *tokens* (pieces of words) are kept, and replayed at five shares of the
-# training tokens, 10 to 90 %. For each amount the share with the best mean validation score of both tasks is chosen,
-# on one seed, then tested with five others; ± is a 95 % interval. Of 128 dialogues, 0.5 and 1 % both come to one.
+# training tokens, 10 to 90 %. Of 128 dialogues, 0.5 and 1 % both come to one.
+
+# %% [markdown]
+# For each amount the share with the best mean validation score of both tasks is chosen, on one seed, then tested with
+# five others; ± is a 95 % interval.
 
 # %%
 stored = [r for r in cf.results.load("07", profile=run.profile) if r.extra["stage"] == "report"]
@@ -238,9 +241,9 @@ plt.show()
 # %% [markdown]
 # ### Why does a tenth not save more?
 #
-# Thirteen dialogues at every share, one seed, recall in percent. Follow both rows: what a larger share keeps of the
-# old, it takes from the new, and the choice above counts both alike. A choice that cared for the persona alone would
-# report a larger number.
+# Thirteen dialogues at every share, one seed, recall in percent. Follow both rows: do the large shares keep more of the
+# old and learn less of the new? The choice above counts both alike; one that cared for the persona alone would look
+# better.
 
 # %%
 tenths = {r.method["share"]: r for r in grid if r.method["fraction"] == 0.1}
@@ -271,15 +274,19 @@ pd.DataFrame(
 # %%
 Markdown(
     f"Forgetting removed by a tenth of the dialogues at a chosen share: {tenth:.0%}; by *all* of them at a tenth of "
-    f"the training tokens: {saved(everything[0.1]):.0%}. Where the intervals overlap, keeping more has not helped."
+    f"the training tokens: {saved(everything[0.1]):.0%}. If the intervals overlap, keeping more was not seen to help."
 )
 
 # %% [markdown]
 # **What it shows.** On two sets of short dialogues, what each amount buys in 30 steps.
-#
+
+# %% [markdown]
 # **What it does not show.** Percentages for your data. In so few steps a share of 1 % is a handful of looks at an old
-# example: count looks, not percents. Room to learn was not measured either: how full a model may be before nothing
-# saves it (the question of Marek et al., 2026).
+# example: count looks, not percents.
+
+# %% [markdown]
+# **Room to learn** was not measured either: how full a model may be before nothing saves it (the question of Marek et
+# al., 2026).
 
 # %% [markdown]
 # ## What the old model thought of the wrong answers
@@ -441,8 +448,8 @@ for row in writer.kept["own texts"]:
     print(taught.tokenizer.decode(row["input_ids"]))
 
 # %% [markdown]
-# It was taught answers, never questions: what it asks comes from its pretraining. LAMOL therefore learns whole texts, question
-# and answer. The stored runs do that, in the first task too.
+# It was taught answers, never questions: what it asks comes from its pretraining. LAMOL therefore learns whole
+# texts, question and answer. The stored runs do that, in the first task too.
 
 # %% [markdown]
 # ## A fair comparison
@@ -520,8 +527,11 @@ pd.Series({name: f"{gain:+.2f}" for name, gain in gains.items()}, name=title).to
 # ## Does a penalty only slow forgetting?
 #
 # What if the new task goes on for longer: 16 or 64 steps of the workplace, after the same 30 of the persona? Two
-# penalties: EWC (chapter 3) and L2, which pulls all weights back alike (`l2sp`). Settings are chosen anew for each
-# length, on one seed; three other seeds are shown. So a line joins two lengths *and* two settings.
+# penalties: EWC (chapter 3) and L2, which pulls all weights back alike (`l2sp`).
+
+# %% [markdown]
+# Settings are chosen anew for each length, on one seed; three other seeds are shown. So a line joins two lengths *and*
+# two settings.
 
 # %%
 longer = [r for r in stored if r.extra["experiment"].startswith("steps")]
@@ -547,10 +557,13 @@ for name, (_, runs) in lines.items():
 pd.DataFrame(percent).T
 
 # %% [markdown]
-# `setting`: the penalty's strength, or the share of replay. EWC at 16 steps has the weakest of its grid (300 to 30,000).
-#
+# `setting`: the penalty's strength, or the share of replay. EWC at 16 steps has the weakest of its grid (300 to
+# 30,000).
+
+# %% [markdown]
 # **What it shows.** What is kept and learned after up to four times the steps.
-#
+
+# %% [markdown]
 # **What it does not show.** Whether a penalty stops forgetting or only slows it: two lengths, wide intervals, a setting
 # that changes with the length. Sixteen times the steps were not run.
 
@@ -558,9 +571,11 @@ pd.DataFrame(percent).T
 # ## The stability gap
 #
 # A result matrix sees the ends. De Lange et al. (2023) looked at every step after a switch and found a fall that later
-# heals, with replay and with penalties; Kamath et al. (2024) find it even with all old data. Here: scores after each of
-# 30 steps, on the 32 *validation* questions, five seeds. Settings are fixed, not chosen; old data get half of the
-# training, for all 128 dialogues (`all old data`) as for thirteen.
+# heals, with replay and with penalties; Kamath et al. (2024) find it even with all old data.
+
+# %% [markdown]
+# Here: scores after each of 30 steps, on the 32 *validation* questions, five seeds. Settings are fixed, not chosen; old
+# data get half of the training, for all 128 dialogues (`all old data`) as for thirteen.
 
 # %%
 every = [record for record in stored if record.extra["experiment"] == "every step"]
@@ -579,8 +594,11 @@ plt.show()
 # ### The worst of it in one number
 #
 # min-ACC is the lowest score of the old task after its own training ended; WC-ACC averages that with the new task's
-# present score: what a user of the model can rely on at any time. The lowest of 30 noisy scores lies below the last one
-# by luck alone, and one question is 3 points: a small gap is no finding.
+# present score: what a user of the model can rely on at any time.
+
+# %% [markdown]
+# The lowest of 30 noisy scores lies below the last one by luck alone, and one question is 3 points: a small gap is no
+# finding.
 
 
 # %%
@@ -666,7 +684,7 @@ gap_of_all = mean_and_interval(table["all old data"]["gap"])
 Markdown(
     "- **A fair sample.** A reservoir, one draw an item; the first 50 and a shuffle buffer are none.\n"
     f"- **A small memory.** A tenth of the old tokens removed {tenth:.0%}; most with thirteen dialogues: {best}.\n"
-    f"- **Every step.** With all old data in half of the training, the persona was {gap_of_all:.0f} points below its end."
+    f"- **Every step.** With old data in half of the training, the persona fell {gap_of_all:.0f} points below its end."
 )
 
 # %% [markdown]
