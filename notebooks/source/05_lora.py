@@ -336,7 +336,7 @@ print(f"there, {worse} of {len(PEFT_BENCHMARK) - 1} others forget more than full
 # - **merged**: the *mean* of the two updates is used for everything.
 
 # %% [markdown]
-# All three have the shared adapter's learning rate; it was not tuned for them.
+# “told”, “chosen” and “merged” all have the shared adapter's learning rate, which was not tuned for them.
 
 # %%
 names = {"told": "told", "chosen": "chosen", "merged": "merged", "all": "shared adapter", "wise_ft": "WiSE-FT"}
