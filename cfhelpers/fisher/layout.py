@@ -27,6 +27,8 @@ def unpacked(batch: Mapping[str, Any]) -> Mapping[str, Any]:
         ValueError: Rows hold several sequences in a form that cannot be taken apart.
     """
     ids, mask = batch.get("input_ids"), batch.get("attention_mask")
+    if ids is None and isinstance(embeds := batch.get("inputs_embeds"), Tensor) and embeds.dim() == 3:
+        ids = embeds[..., 0]  # only its shape is looked at
     if isinstance(mask, Tensor) and mask.dim() == 2 and bool((mask > 1).any()):
         raise ValueError(
             "the attention_mask numbers several sequences in one row (it has values above 1). Each sequence is an "
@@ -35,6 +37,12 @@ def unpacked(batch: Mapping[str, Any]) -> Mapping[str, Any]:
     starts = _starts(ids, batch.get("position_ids"), mask)
     if starts is not None:
         return _taken_apart(batch, starts)
+    if isinstance(mask, Tensor) and mask.dim() == 4 and _begins_again(mask):
+        raise ValueError(
+            "the attention_mask hides the beginning of a row from its end: several sequences in one row, whose "
+            "gradients would be added before they are squared. Give position_ids that start again at each sequence, by "
+            "which rows are taken apart, or one sequence per row (packing=False)."
+        )
     for name in BOUNDARIES:
         if batch.get(name) is not None and _says_several(name, torch.as_tensor(batch[name])):
             raise ValueError(
@@ -85,6 +93,13 @@ def _starts(ids: Any, positions: Any, mask: Any) -> Tensor | None:
         real = mask.to(ids.device) != 0
         again[:, 1:] &= real[:, 1:] & real[:, :-1]
     return again if bool(again.any()) else None
+
+
+def _begins_again(mask: Tensor) -> bool:
+    """Whether, by a mask ``[B, heads, T, T]``, a token behind the first sees itself but not its neighbour before it."""
+    seen = mask if mask.dtype == torch.bool else (mask == 0 if mask.is_floating_point() else mask != 0)
+    itself, before = seen.diagonal(dim1=-2, dim2=-1), seen.diagonal(-1, dim1=-2, dim2=-1)
+    return bool((itself[..., 1:] & itself[..., :-1] & ~before).any())
 
 
 def _taken_apart(batch: Mapping[str, Any], starts: Tensor) -> dict[str, Any]:

@@ -28,7 +28,8 @@ def lost_share(model: nn.Module, learning_rate: float) -> float:
         if torch.finfo(parameter.dtype).bits > 16:
             continue
         exponent = torch.frexp(parameter.detach().float().abs()).exponent  # |w| lies in [2^(e-1), 2^e)
-        neighbour = torch.ldexp(torch.tensor(torch.finfo(parameter.dtype).eps, device=parameter.device), exponent - 1)
+        neighbour = torch.exp2(exponent.float() - 1) * torch.finfo(parameter.dtype).eps
+        neighbour.masked_fill_(parameter == 0, 0.0)  # from zero, every step leads somewhere
         lost += int((neighbour / 2 > learning_rate).sum())
     return lost / total
 

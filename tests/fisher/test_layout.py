@@ -130,13 +130,29 @@ def test_packed_rows_are_taken_apart(rows: list[list[int]], masked: bool) -> Non
     assert fisher_diagonal(model, [together], max_examples=3).n_examples == 3
 
 
+def test_packed_embeddings_are_taken_apart() -> None:
+    model, (batch,) = causal_model("gpt2"), batches_for("gpt2", (5,))
+    together = packed(batch, [[0, 1], [2], [3, 4]])
+    together["labels"][together["position_ids"] == 0] = -100
+    together["inputs_embeds"] = model.get_input_embeddings()(together.pop("input_ids")).detach()
+    found = fisher_diagonal(model, [together])
+    assert found.n_examples == 5
+    outputs_only = [name for name in found if "wte" not in name]  # the tied embedding has its output part alone
+    wanted = oracle(model, [batch])
+    for name in outputs_only:
+        torch.testing.assert_close(found[name], wanted[name].float(), rtol=1e-4, atol=1e-8)
+
+
 def _packed_without_positions() -> dict[str, dict[str, Any]]:
     ids = torch.randint(3, 20, (2, 8))
     plain = {"input_ids": ids, "labels": ids}
+    blocks = torch.block_diag(torch.ones(3, 3), torch.ones(5, 5)).tril().bool().expand(2, 1, 8, 8)
     return {
         "cu_seq_lens": plain | {"cu_seq_lens_q": torch.tensor([0, 3, 8, 16])},
         "seq_idx": plain | {"seq_idx": torch.tensor([[0, 0, 0, 1, 1, 1, 1, 1]] * 2)},
         "a numbered mask": plain | {"attention_mask": torch.tensor([[1, 1, 1, 2, 2, 2, 2, 0]] * 2)},
+        "blocks of a mask": plain | {"attention_mask": blocks},
+        "blocks of an added mask": plain | {"attention_mask": torch.zeros(2, 1, 8, 8).masked_fill(~blocks, -1e9)},
         "trl's lengths": plain | {"seq_lengths": torch.tensor([[3, 5], [8, 0]])},
         "a label for the row": {
             "input_ids": ids, "labels": torch.tensor([0, 1]), "position_ids": torch.tensor([[0, 1, 2, 3] * 2] * 2)
@@ -149,6 +165,15 @@ def test_packed_rows_that_cannot_be_taken_apart_are_refused(case: str) -> None:
     model = classifier("bert") if case == "a label for the row" else causal_model("gpt2")
     with pytest.raises(ValueError, match=r"one row|packed rows"):
         fisher_diagonal(model, [_packed_without_positions()[case]])
+
+
+def test_a_mask_of_one_sequence_by_pairs_of_tokens_is_taken() -> None:
+    model, (batch,) = causal_model("gpt2"), batches_for("gpt2", (5,))
+    present = batch["attention_mask"].bool()
+    width = present.shape[1]
+    pairs = (torch.ones(width, width).tril().bool() & present[:, None, :])[:, None]
+    found = fisher_diagonal(model, [batch | {"attention_mask": pairs}])
+    assert relative_error(found, oracle(model, [batch])) < 1e-5
 
 
 def test_a_packed_data_set_is_refused() -> None:
