@@ -15,7 +15,7 @@
 # %% [markdown]
 # All cells take at most 1 minute in `tiny`, 10 in `laptop`, 15 in `full`.
 #
-# Previous: [3 · Elastic weight consolidation on DialoGPT](03_ewc_on_dialogpt.ipynb) · Next: 5 · LoRA
+# Previous: [3 · Elastic weight consolidation on DialoGPT](03_ewc_on_dialogpt.ipynb) · Next: [5 · LoRA](05_lora.ipynb)
 #
 # {{colab badge}}
 
@@ -911,4 +911,4 @@ print(f"with the model's own texts: {removed_by['its own texts']:.0f} %")
 # - Lopez-Paz & Ranzato (2017). *Gradient episodic memory.* NeurIPS.
 
 # %% [markdown]
-# Previous: [3 · Elastic weight consolidation on DialoGPT](03_ewc_on_dialogpt.ipynb) · Next: 5 · LoRA
+# Previous: [3 · Elastic weight consolidation on DialoGPT](03_ewc_on_dialogpt.ipynb) · Next: [5 · LoRA](05_lora.ipynb)
