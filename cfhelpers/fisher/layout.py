@@ -96,10 +96,13 @@ def _starts(ids: Any, positions: Any, mask: Any) -> Tensor | None:
 
 
 def _begins_again(mask: Tensor) -> bool:
-    """Whether, by a mask ``[B, heads, T, T]``, a token behind the first sees itself but not its neighbour before it."""
+    """Whether, by a mask ``[B, heads, T, T]``, two neighbours see themselves but not each other.
+
+    (The masked rows of padding on the left may be opened altogether, for kernels that cannot do with none.)
+    """
     seen = mask if mask.dtype == torch.bool else (mask == 0 if mask.is_floating_point() else mask != 0)
-    itself, before = seen.diagonal(dim1=-2, dim2=-1), seen.diagonal(-1, dim1=-2, dim2=-1)
-    return bool((itself[..., 1:] & itself[..., :-1] & ~before).any())
+    before, itself, after = (seen.diagonal(offset, dim1=-2, dim2=-1) for offset in (-1, 0, 1))
+    return bool((itself[..., 1:] & itself[..., :-1] & ~before & ~after).any())
 
 
 def _taken_apart(batch: Mapping[str, Any], starts: Tensor) -> dict[str, Any]:

@@ -174,6 +174,11 @@ def test_a_mask_of_one_sequence_by_pairs_of_tokens_is_taken() -> None:
     pairs = (torch.ones(width, width).tril().bool() & present[:, None, :])[:, None]
     found = fisher_diagonal(model, [batch | {"attention_mask": pairs}])
     assert relative_error(found, oracle(model, [batch])) < 1e-5
+    turned = on_the_left(batch)
+    shown = turned["attention_mask"].bool()
+    opened = ((torch.ones(width, width).tril().bool() & shown[:, None, :]) | ~shown[:, :, None])[:, None]
+    added = torch.zeros(opened.shape).masked_fill(~opened, -1e9)
+    assert fisher_diagonal(model, [turned | {"attention_mask": added}]).n_examples == 5
 
 
 def test_a_packed_data_set_is_refused() -> None:
