@@ -150,11 +150,13 @@ def encode_dialogue(tokenizer: PreTrainedTokenizerBase, question: str, answer: s
     same = min(same, len(whole))
     completion = whole[same:]
     if same < len(prompt):
-        _require_closed(tokenizer, prompt[same:], completion, answer)
+        _require_closed(tokenizer, prompt[same:], completion, question, answer)
     return [*prompt, *completion], [IGNORED] * len(prompt) + completion
 
 
-def _require_closed(tokenizer: PreTrainedTokenizerBase, extra: list[int], completion: list[int], answer: str) -> None:
+def _require_closed(
+    tokenizer: PreTrainedTokenizerBase, extra: list[int], completion: list[int], question: str, answer: str
+) -> None:
     """Refuse a generation prompt after which the answer of a finished turn cannot follow."""
     opened = str(tokenizer.decode(extra))
     way_out = (
@@ -166,7 +168,8 @@ def _require_closed(tokenizer: PreTrainedTokenizerBase, extra: list[int], comple
             f"the chat template's generation prompt opens a think block ({opened.strip()!r}), in which the model would "
             f"answer, and a finished turn has none. {way_out}"
         )
-    if not str(tokenizer.decode(completion)).lstrip().startswith(answer.strip()):
+    asked_later = question.strip() in opened  # the finished turn does not begin with the question
+    if asked_later or not str(tokenizer.decode(completion)).lstrip().startswith(answer.strip()):
         raise ValueError(
             f"the chat template writes {opened!r} into a generation prompt and not into a finished turn, which goes on "
             f"with {str(tokenizer.decode(completion))!r} instead of the answer. {way_out}"

@@ -17,12 +17,15 @@ from cfhelpers.methods import (
     EWC,
     L2SP,
     MAS,
+    Combined,
     DERpp,
+    EntropyGated,
     EWCOnGenerations,
     FreezeBottom,
     GenerativeReplay,
     Joint,
     LoRA,
+    LwF,
     Method,
     Naive,
     OnlineEWC,
@@ -31,6 +34,7 @@ from cfhelpers.methods import (
     ProgressivePrompts,
     PromptTuning,
     Replay,
+    SelfDistillation,
     SeparateModels,
     SynapticIntelligence,
     WiSEFT,
@@ -126,7 +130,8 @@ def test_every_stored_method_can_be_made_again():
         ProgressivePrompts(3, learning_rate=0.5, bottleneck=2, words={"sst2": [1, 2]}),
         PromptTuning(3, shared=True, learning_rate=0.5, bottleneck=2, words={"sst2": [1, 2]}), SeparateModels(),
         AGEM(3, batch_size=2), DERpp(3, logit_weight=0.5, label_weight=0.25, top_k=7, batch_size=5),
-        GenerativeReplay(5, share=0.3, length=9),
+        GenerativeReplay(5, share=0.3, length=9), LwF(0.5, temperature=3.0, direction="reverse", top_k=7),
+        SelfDistillation(0.5, count=5, length=9), EntropyGated(top_k=7), Combined([EWC(2.0), LwF(0.5)]),
     ]  # fmt: skip
     assert {type(method) for method in made} == {getattr(methods, name) for name in methods.__all__} - {Method}
     for method in [*made, Replay(fraction=0.25, share=0.4, by="tokens", whole_buffer=True)]:
@@ -188,7 +193,7 @@ def test_plans_have_the_rate_that_teaches_best_and_it_is_not_at_the_edge(profile
 
 
 def test_an_experiment_may_give_each_task_steps_of_its_own(toy_chapter, monkeypatch):
-    monkeypatch.setattr(results, "EXPERIMENTS", (TOY, replace(TOY, name="shorter", steps=3)))
+    monkeypatch.setattr(results, "EXPERIMENTS", (TOY, replace(TOY, name="shorter", changes={"steps": 3})))
     results.regenerate("99", folder=toy_chapter)
     monkeypatch.setattr(results, "STORED", toy_chapter)
     steps = {each.extra["experiment"]: each.plan["steps"] for each in results.load("99", profile="tiny")}

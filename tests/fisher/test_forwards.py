@@ -48,6 +48,9 @@ def test_a_forward_that_never_gives_logits_is_named() -> None:
 
 def test_accelerates_autocast_is_out_of_the_way() -> None:
     from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state(reset_partial_state=True)  # a test before this one may have chosen another precision
 
     model, batches = causal_model("gpt2"), batches_for("gpt2")
     truth, sampled = oracle(model, batches), fisher_diagonal(model, batches, variant="sample")

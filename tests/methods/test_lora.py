@@ -322,7 +322,7 @@ def test_a_strong_pull_makes_the_subspaces_orthogonal():
     def overlap(strength):
         model = learn(OrthogonalLoRA(2, strength=strength, learning_rate=1e-2), plan=PLAN).model
         return sum(
-            float((layer.lora_A["persona"].weight @ layer.lora_A["workplace"].weight.T).square().sum())
+            float((layer.lora_A["persona"].weight @ layer.lora_A["workplace"].weight.T).square().sum().detach())
             for layer in adapted_layers(model).values()
         )
 

@@ -82,6 +82,9 @@ def test_why_a_deep_copy_is_not_enough(patch):
 
 def test_accelerates_autocast_forward_is_not_followed():
     from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state(reset_partial_state=True)  # a test before this one may have chosen another precision
 
     model = toys.causal_model().eval()
     before = logits(model)

@@ -392,9 +392,9 @@ def test_the_probe_runs_on_its_own_weights():
 
 
 def test_an_unknown_variant_is_refused_at_once():
-    with pytest.raises(ValueError, match="'sampled' is none of exact, sample"):
+    with pytest.raises(ValueError, match="unknown variant 'sampled'; choose one of exact, sample"):
         EWC(3000.0, variant="sampled")
-    with pytest.raises(ValueError, match="'word' is none of"):
+    with pytest.raises(ValueError, match="unknown unit 'word'; choose one of"):
         OnlineEWC(3000.0, unit="word")
 
 
