@@ -608,7 +608,8 @@ else:
 # “One adapter through both tasks”.
 
 # %%
-widgets.rates(fronts)
+explorer = widgets.rates(fronts)
+explorer
 
 # %% [markdown]
 # ## The three promises
