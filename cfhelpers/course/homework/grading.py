@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -269,7 +268,7 @@ def _environment(stage: Path) -> dict[str, str]:
     kernel |= {"display_name": "Python 3", "language": "python"}
     (stage / "kernels" / "python3" / "kernel.json").write_text(json.dumps(kernel))
     return {
-        "PATH": os.environ.get("PATH", os.defpath),
+        "PATH": package.search_path(),
         "PYTHONPATH": str(library),
         "HOME": str(stage / "home"),
         "TMPDIR": str(stage / "tmp"),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import nbformat
 
@@ -131,6 +134,14 @@ def _write(folder: Path, made: Sequence[Assignment], settings: Settings) -> list
     return written
 
 
+def search_path() -> str:
+    """Return PATH with the programs beside this Python first: nbgrader starts ``alembic`` by its bare name.
+
+    An environment that is used without being activated, as ``.venv`` is by our commands, is not on the path.
+    """
+    return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+
+
 def _generate(course: Path, name: str) -> None:
     """Let nbgrader make its release and its gradebook."""
     from nbgrader.apps import NbGraderAPI
@@ -139,7 +150,8 @@ def _generate(course: Path, name: str) -> None:
     config = PyFileConfigLoader("nbgrader_config.py", path=str(course)).load_config()
     config.CourseDirectory.root = str(course.resolve())
     shutil.rmtree(course / "release", ignore_errors=True)
-    outcome = NbGraderAPI(config=config).generate_assignment(name, force=True, create=True)
+    with mock.patch.dict(os.environ, PATH=search_path()):
+        outcome = NbGraderAPI(config=config).generate_assignment(name, force=True, create=True)
     if not outcome["success"]:
         raise BuildError(f"nbgrader could not make the assignment: {outcome.get('error') or outcome.get('log')}")
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import nbformat
@@ -170,7 +171,8 @@ def test_clashes_are_listed_and_nothing_is_written_over_until_they_are_settled(t
     assert updating.update(chapter, own.parent) == updating.Update(own)
 
 
-def test_an_edited_product_is_not_written_over_and_edits_in_the_source_reach_it(tmp_path: Path):
+def test_an_edited_product_is_not_written_over_and_edits_in_the_source_reach_it(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("PATH", os.defpath)  # as in an environment that was not activated
     write_chapter(tmp_path)
     target = tmp_path / "hw"
     settings = package.Settings("hw", ["00"], {"0.1": 1.0}, None, "nbgrader")
