@@ -6,7 +6,7 @@ import random
 from collections.abc import Mapping
 from typing import Any, Self
 
-from cfhelpers.methods.mixing import By, MixingMethod, Row, draw_rows, plain_rows, reservoir_sample, weight
+from cfhelpers.methods.mixing import By, MixingMethod, Row, draw_rows, has_target, plain_rows, reservoir_sample, weight
 from cfhelpers.tasks.encoding import EncodedTask
 
 
@@ -63,13 +63,17 @@ class Replay(MixingMethod):
             The method to give to ``ContinualTrainer(method=…)``.
 
         Raises:
-            ValueError: There are no old data, or a ``fraction`` is wanted of a stream; and as for the class.
+            ValueError: There are no old data, none of what was kept has a target, or a ``fraction`` is wanted of a
+                stream; and as for the class.
         """
         method = cls(buffer_size, **settings)
         for name, dataset in old_data.items() if isinstance(old_data, Mapping) else [("old data", old_data)]:
             method.kept[name] = method._sample(name, dataset)
         if not method.kept or not all(method.kept.values()):
             raise ValueError("there are no old examples to keep: the data set is empty.")
+        for name, rows in method.kept.items():
+            if "labels" in rows[0] and not any(has_target(row) for row in rows):
+                raise ValueError(f"every label of the {name} is −100, so that nothing of them would be learned again.")
         return method
 
     def after_task(self, model: Any, task: EncodedTask) -> None:
