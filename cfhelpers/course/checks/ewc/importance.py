@@ -263,6 +263,11 @@ fisher = Exercise(
             _fisher_of(lambda m, bs: (_summed(m, b) / len(b["labels"]) ** 0.5 for b in bs)),
         ),
         Mistake(
+            "each example's squared gradient was multiplied by its number of targets. The number belongs inside the "
+            "square: multiply the mean loss by it, then differentiate, then square.",
+            _fisher_of(lambda m, bs: (m(**e).loss * _targets([e]) ** 0.5 for e in _examples(bs))),
+        ),
+        Mistake(
             "only the first batch was looked at: is there a return inside the loop?",
             lambda m, bs: _fisher(m, list(bs)[:1]),
         ),

@@ -214,6 +214,22 @@ rest = Exercise(
             ),
         ),
         Mistake(
+            "the curvature's entries were multiplied with the new optimum and summed down the columns. The new task "
+            "pulls with curvature @ new, whose entries are sums along the rows.",
+            _solution(
+                right=lambda old, importance, new, curvature, strength: (
+                    (curvature * new).sum(0) + strength * importance * old
+                )
+            ),
+        ),
+        Mistake(
+            "the right-hand side was divided by the diagonal of the left. That solves the equations only where nothing "
+            "stands beside the diagonal: torch.linalg.solve(left, right).",
+            lambda old, importance, new, curvature, strength: (
+                (curvature @ new + strength * importance * old) / (torch.diag(curvature) + strength * importance)
+            ),
+        ),
+        Mistake(
             "this is one gradient step away from the new optimum. Solve for where both forces cancel.",
             lambda old, importance, new, curvature, strength: new - strength * importance * (new - old),
         ),

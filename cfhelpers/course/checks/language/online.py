@@ -120,6 +120,10 @@ online_importance = Exercise(
             _weighted(lambda t, T, decay: decay if t else 1.0),
         ),
         Mistake(
+            "every Fisher is decayed once, the newest too, and the old sum never. F* ← γ F* + F.",
+            _weighted(lambda t, T, decay: decay),
+        ),
+        Mistake(
             "the newest Fisher is decayed as well. F* ← γ F* + F, not γ (F* + F).",
             _weighted(lambda t, T, decay: decay ** (T - t) if t else decay ** (T - 1)),
         ),
