@@ -19,7 +19,7 @@ import torch
 
 RESULTS = Path(__file__).parent / "results"
 FEWEST_PAIRS = 3
-PEERS = ("opacus", "backpack-for-pytorch")
+PEERS = ("opacus", "backpack-for-pytorch", "kronfluence")
 """The packages that are compared with, as they are called where they come from."""
 _Times = dict[str, float]
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
