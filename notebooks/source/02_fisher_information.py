@@ -37,6 +37,7 @@ import torch
 from IPython.display import Markdown
 from scipy.stats import spearmanr
 from sklearn.datasets import load_digits
+from tqdm.auto import tqdm
 
 import cfhelpers as cf
 from cfhelpers import checks, widgets
@@ -753,9 +754,12 @@ grids = {
     "l2sp": [cf.methods.L2SP(strength) for strength in (1e-3, 1e-2, 1e-1, 1.0, 10.0)],
 }
 settings = {"naive": cf.methods.Naive(), "joint": cf.methods.Joint()}
-for name, grid in grids.items():  # chosen on validation images with a seed that is not shown
+for name, grid in tqdm(grids.items(), desc="choosing λ"):  # on validation images with a seed that is not shown
     settings[name] = max(grid, key=lambda method: learn_digits(method, 100, "validation").mean())
-digits = {name: np.array([learn_digits(each, seed, "test") for seed in range(5)]) for name, each in settings.items()}
+digits = {
+    name: np.array([learn_digits(each, seed, "test") for seed in range(5)])
+    for name, each in tqdm(settings.items(), desc="5 seeds of each")
+}
 
 # %%
 rows = {

@@ -30,6 +30,7 @@ import numpy as np
 import pandas as pd
 import torch
 from IPython.display import Markdown
+from tqdm.auto import tqdm
 
 import cfhelpers as cf
 from cfhelpers import checks, widgets
@@ -673,7 +674,7 @@ pairs, end_id = as_pairs(persona.train["question"], persona.train["answer"])
 for name, layout in {"one_length": one_length, "dialogue_batch": dialogue_batch}.items():
     student = copy.deepcopy(untouched).train()
     optimizer, losses = torch.optim.AdamW(student.parameters(), lr=naive.plan.learning_rate), []
-    for step in range(16):
+    for step in tqdm(range(16), desc=name):
         batch = layout(pairs[16 * step % len(pairs) :][:16], end_id, tokenizer.pad_token_id)
         loss = student(**{name: tensor.to(student.device) for name, tensor in batch.items()}).loss
         optimizer.zero_grad()
