@@ -7,12 +7,14 @@ pairs, in one process; and whether the texts are the same. Written as JSON with 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import cfhelpers as cf
 from cfhelpers.evaluation.scores import answer_questions
 from cfhelpers.methods import Naive
+from cfhelpers.training.plans import PLANS
 from cfhelpers.training.sequence import learn_once
 from tests.benchmarks import measure
 
@@ -27,7 +29,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, help="default: in tests/benchmarks/results")
     chosen = parser.parse_args(arguments)
     run, before = cf.start(seed=0, profile=chosen.profile), measure.provenance()
-    learned = learn_once(run, "dialogpt", ["persona"], Naive(), progress=False)
+    plan = replace(PLANS[chosen.profile, "dialogue"], curve_points=1)
+    learned = learn_once(run, "dialogpt", ["persona"], Naive(), plan=plan, progress=False)
     asked = list(learned.tasks[0].task.test["question"])[:QUESTIONS]
     ask = partial(answer_questions, learned.model, learned.tokenizer, asked)
     ways = {"one by one": partial(ask, batch_size=1), "together": ask}

@@ -41,13 +41,13 @@ EXPERIMENTS = (
         profiles=("tiny",),
         curves=(),
     ),
-    # The Fisher kept in half the bytes, with the strength that EWC chooses above: nothing else differs.
+    # The Fisher kept in half the bytes beside itself, at one time, with the strength that EWC chooses above.
     Experiment(
         "04",
         "half the bytes",
         "gpt2",
         ("wikitext", "dialogue"),
-        (EWC(10.0, variant="sample", storage="bfloat16"),),
+        (EWC(10.0, variant="sample"), EWC(10.0, variant="sample", storage="bfloat16")),
         profiles=("tiny",),
         curves=(),
     ),
