@@ -871,7 +871,7 @@ print(f"Skipped without a word: {', '.join(skipped)}, with {share:.0%} of all im
 # %%
 # Repeat any other point; it takes as long as the training at the top did:
 # cf.results.rerun(chosen["l2sp"], seed=1).matrix()
-comparable = bounds["naive"].profile == run.profile
+comparable = (bounds["naive"].profile, bounds["naive"].tasks) == (run.profile, naive.record.tasks)
 for learned, record in ((naive, bounds["naive"]), (protected, chosen["ewc"])) if comparable else ():
     difference = np.abs(np.log(learned.record.matrix(seed=0) / record.matrix(seed=0))).max()
     print(
