@@ -273,7 +273,7 @@ def drawn_labels(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> dict
 
 
 # %%
-few = list(taught.tasks[0].batches("train", 16))[:2]
+few = list(taught.tasks[0].batches("train", taught.plan.batch_size))[:2]
 taught.model.eval()
 drawn = [drawn_labels(taught.model, batch) for batch in few for _ in range(2)]
 for name, batches in {"of the data": few, "drawn": drawn}.items():
@@ -684,10 +684,10 @@ def one_length(pairs: list[tuple[list[int], list[int]]], end_id: int, pad_id: in
 # %%
 pairs, end_id = as_pairs(persona.train["question"], persona.train["answer"])
 for name, layout in {"one_length": one_length, "dialogue_batch": dialogue_batch}.items():
-    student = copy.deepcopy(untouched).train()
+    student, size = copy.deepcopy(untouched).train(), naive.plan.batch_size
     optimizer, losses = torch.optim.AdamW(student.parameters(), lr=naive.plan.learning_rate), []
     for step in tqdm(range(16), desc=name):
-        batch = layout(pairs[16 * step % len(pairs) :][:16], end_id, tokenizer.pad_token_id)
+        batch = layout(pairs[size * step % len(pairs) :][:size], end_id, tokenizer.pad_token_id)
         loss = student(**{name: tensor.to(student.device) for name, tensor in batch.items()}).loss
         optimizer.zero_grad()
         loss.backward()
