@@ -260,7 +260,7 @@ def _learn_remaining(
         learned.method.training_steps(learned.plan.steps_of(index), learned.tasks[:index])
         for index in range(learned.n_learned, last)
     )
-    with tqdm(total=total, desc=f"{learned.method.name}, seed {learned.run.seed}", disable=not progress) as bar:
+    with tqdm(total=total, desc=learned.method.name, disable=not progress) as bar:
         while learned.n_learned < last:
             _learn_task(learned, bar)
             if learned.n_learned < len(learned.tasks):
@@ -282,6 +282,7 @@ class _SequenceTrainer(ContinualTrainer):
 
 def _learn_task(learned: Learned, bar: tqdm[Any]) -> None:
     task, seen = learned.tasks[learned.n_learned], learned.tasks[: learned.n_learned]
+    bar.set_description(f"{learned.method.name} learns {task.name}, seed {learned.run.seed}")
     environment.seed_everything(learned.run.seed)
     learned.model = learned.method.prepare_model(learned.model, task).to(learned.run.device)
     data = learned.method.training_data(task, seen)
