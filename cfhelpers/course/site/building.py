@@ -132,7 +132,8 @@ def lay_out(root: Path, source: Path) -> None:
         chapters="\n".join(path.stem for path in notebooks),
     )
     (source / "index.md").write_text(front, encoding="utf-8")
-    (source / "reference.md").write_text(_reference(), encoding="utf-8")
+    for name, text in _reference().items():
+        (source / f"{name}.md").write_text(text, encoding="utf-8")
 
 
 def for_the_site(notebook: NotebookNode) -> NotebookNode:
@@ -162,13 +163,12 @@ def _table(plane: dict[str, Any]) -> str:
     return "\n".join(["| method | setting | kept, % | learned, % |", "|---|---|---|---|", *rows])
 
 
-def _reference() -> str:
-    parts = ["# Reference\n\nWhat `import cfhelpers as cf` gives, from the library's own docstrings.\n"]
+def _reference() -> dict[str, str]:
+    """Return the reference's pages by name: an overview, and one for each module."""
+    pages = {}
     for name in _REFERENCE:
         options = ":members:\n:imported-members:\n:show-inheritance:" if "." not in name else ":members:"
-        parts.append(
-            f"## {name}\n\n```{{eval-rst}}\n.. automodule:: cfhelpers.{name}\n   "
-            + options.replace("\n", "\n   ")
-            + "\n```\n"
-        )
-    return "\n".join(parts)
+        module = f".. automodule:: cfhelpers.{name}\n   " + options.replace("\n", "\n   ")
+        pages[f"reference-{name.replace('.', '-')}"] = f"# {name}\n\n```{{eval-rst}}\n{module}\n```\n"
+    overview = "# Reference\n\nWhat `import cfhelpers as cf` gives, from the library's own docstrings.\n\n"
+    return {"reference": overview + "```{toctree}\n:maxdepth: 2\n\n" + "\n".join(pages) + "\n```\n", **pages}

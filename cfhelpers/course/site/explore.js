@@ -2,7 +2,7 @@
 // Figures that answer without a kernel: what is kept against what is learned, for stored settings of stored methods.
 
 const SVG = "http://www.w3.org/2000/svg";
-const SIZE = { width: 520, height: 380, left: 58, right: 20, top: 16, bottom: 50 };
+const SIZE = { width: 520, height: 380, left: 58, right: 56, top: 16, bottom: 50 };
 const BLUE = "#0072b2", ORANGE = "#d55e00", GREY = "#8a8a8a";
 
 function element(name, attributes, text) {
@@ -87,7 +87,7 @@ function strengths(root, data) {
   const marks = data.sweep.map((point) => mark(figure, point, BLUE));
   for (const point of data.others) {
     mark(figure, point, ORANGE);
-    const place = { x: figure.x(point.learned) - 9, y: figure.y(point.kept) - 7, "text-anchor": "end" };
+    const place = { x: figure.x(point.learned) + 9, y: figure.y(point.kept) - 7 };
     figure.svg.append(element("text", place, point.name));
   }
   const slider = range(data.sweep.length - 1, data.start), said = document.createElement("output");
