@@ -1,7 +1,8 @@
 """The stored results of the notebooks: made by one command, read by the notebooks, run again by the tests.
 
 ``python -m cfhelpers results 03 --profile tiny`` makes a chapter's file anew. Finished runs are kept in
-``build/results`` until the file is whole, so that an interrupted command goes on where it was.
+``build/results`` until the file is whole, so that an interrupted command goes on where it was; with ``--missing`` it
+begins with what the file holds already, so that a new experiment or a wider grid costs only its own runs.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from cfhelpers.environment import resolve_profile
 from cfhelpers.methods import Method, Naive
 from cfhelpers.tasks import task_kind
 from cfhelpers.training.plans import PLANS, Plan
-from cfhelpers.training.records import Record, load_json, merge_seeds, save_json
+from cfhelpers.training.records import Record, load_json, merge_seeds, save_json, split_seeds
 from cfhelpers.training.runtime import Runtime, start
 from cfhelpers.training.sequence import Learned, learn_once
 
@@ -65,6 +66,24 @@ def chosen(records: Sequence[Record]) -> dict[str, Record]:
     """Return the record of each sweep's setting that was chosen on validation data with seeds that are not reported."""
     reported = (record for record in records if record.extra["stage"] == "report" and record.extra["chosen"])
     return {record.extra["sweep"]: record for record in reported}
+
+
+def at_an_end(record: Record, records: Sequence[Record]) -> bool:
+    """Say whether a chosen setting is the first or the last of those tried: a better one may lie beyond it.
+
+    Args:
+        record: One of ``chosen``.
+        records: All of its chapter, with those by which the settings were chosen.
+
+    Raises:
+        ValueError: ``records`` does not hold the tries of this sweep.
+    """
+    own = [record.extra[name] for name in ("experiment", "sweep")]
+    tries = [each for each in records if each.extra["stage"] == "selection"]
+    tried = [each.method for each in tries if [each.extra[name] for name in ("experiment", "sweep")] == own]
+    if record.method not in tried:
+        raise ValueError(f"among the records there is no try of {record.label} in {' and '.join(map(repr, own))}.")
+    return record.method in (tried[0], tried[-1])
 
 
 def make_method(method: Mapping[str, Any]) -> Method:
@@ -110,13 +129,14 @@ class Point:
         return f"{self.method.name}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}-{seed}.json"
 
 
-def regenerate(chapter: str, *, profile: str | None = None, folder: Path = STORED) -> Path:
+def regenerate(chapter: str, *, profile: str | None = None, folder: Path = STORED, only_missing: bool = False) -> Path:
     """Run all experiments of a chapter and write their records to one file.
 
     Args:
         chapter: Number, such as "03".
         profile: None takes the one that ``cf.start`` would.
         folder: Where the file goes.
+        only_missing: Keep the runs that the file holds already, if the experiments still ask for them.
 
     Returns:
         The file written.
@@ -129,18 +149,34 @@ def regenerate(chapter: str, *, profile: str | None = None, folder: Path = STORE
         chapters = sorted({each.chapter for each in EXPERIMENTS})
         raise ValueError(f"Chapter {chapter!r} has no stored results; there are {', '.join(chapters)}.")
     run = start(profile=profile)
+    target = folder / f"{_slug(chapter)}.{run.profile}.json"
+    if only_missing and target.exists():
+        _keep_runs(chapter, [Record.from_dict(each) for each in load_json(target)["records"]])
     records = []
     for experiment in experiments:
         if run.profile not in experiment.profiles:
             continue
-        unfinished = REPOSITORY / "build" / "results" / f"{chapter}-{experiment.name.replace(' ', '-')}.{run.profile}"
+        unfinished = _unfinished(chapter, experiment.name, run.profile)
         unfinished.mkdir(parents=True, exist_ok=True)
         records.extend(_run_experiment(run, experiment, unfinished))
-    target = folder / f"{_slug(chapter)}.{run.profile}.json"
     save_json({"records": [asdict(record) for record in records]}, target)
     for unfinished in (REPOSITORY / "build" / "results").glob(f"{chapter}-*.{run.profile}"):
         shutil.rmtree(unfinished)
     return target
+
+
+def _unfinished(chapter: str, experiment: str, profile: str) -> Path:
+    return REPOSITORY / "build" / "results" / f"{chapter}-{experiment.replace(' ', '-')}.{profile}"
+
+
+def _keep_runs(chapter: str, records: Sequence[Record]) -> None:
+    """Lay stored records out as the finished runs that they were joined from."""
+    for record in records:
+        point = Point("", make_method(record.method), tuple(record.seeds), Plan(**record.plan))
+        folder = _unfinished(chapter, record.extra["experiment"], record.profile)
+        for seed, each in zip(record.seeds, split_seeds(record), strict=True):
+            if not (folder / point.file(seed)).exists():
+                each.save(folder / point.file(seed))
 
 
 def _slug(chapter: str) -> str:

@@ -239,3 +239,20 @@ def merge_seeds(records: Sequence[Record]) -> Record:
         merged.peak_memory_bytes = max(merged.peak_memory_bytes, record.peak_memory_bytes)
         merged.stored_bytes = max(merged.stored_bytes, record.stored_bytes)
     return merged
+
+
+def split_seeds(record: Record) -> list[Record]:
+    """Return one record for each seed, from which ``merge_seeds`` makes the same again.
+
+    What is not kept seed by seed, such as the peak memory, is the whole record's in each; the labels that say which
+    experiment the record belongs to are left out.
+    """
+    parts = []
+    for place, seed in enumerate(record.seeds):
+        own: dict[str, Any] = {
+            name: [getattr(record, name)[place]] for name in ("seeds", "results", "initial", "selection", "seconds")
+        }
+        own |= {name: [p for p in getattr(record, name) if p["seed"] == seed] for name in ("curves", "losses")}
+        extra = {name: [values[place]] for name, values in record.extra.items() if isinstance(values, list)}
+        parts.append(copy.deepcopy(replace(record, **own, extra=extra)))
+    return parts

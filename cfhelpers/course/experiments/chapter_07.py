@@ -8,6 +8,9 @@ from cfhelpers.training.sequence import Learned
 
 FRACTIONS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)
+CHOICES = ("random", "lengths", "hardest", "herding")
+PEOPLE = {16: 160, 64: 320, 256: 960}
+"""How many people a model is taught, and the optimizer steps after which recall no longer rises."""
 KEPT = 13
 """Dialogues of the persona in a tenth of its tokens, nearly: what every method that keeps examples may keep."""
 
@@ -36,15 +39,14 @@ def _longer(times: int) -> Experiment:
         (Naive(),),
         {
             "tiny": {
-                "ewc": [EWC(strength, variant="sample") for strength in (3e2, 1e3, 3e3, 1e4, 3e4)],
-                "l2sp": [L2SP(strength) for strength in (0.03, 0.1, 0.3, 1.0, 3.0)],
-                "replay": [Replay(KEPT, share=share) for share in SHARES],
+                "ewc": [EWC(strength, variant="sample") for strength in (1e2, 3e2, 1e3, 3e3, 1e4, 3e4)],
+                "l2sp": [L2SP(strength) for strength in (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)],
+                "replay": [Replay(KEPT, share=share) for share in (0.05, *SHARES)],
             }
         },
         profiles=("tiny",),
         changes={"new_steps": 16 * times},
         selection_seeds=(100,),
-        reported_seeds=(0, 1, 2),  # the longer of them takes four times as long
         curves=(),
     )
 
@@ -59,6 +61,28 @@ def _few(size: int) -> Experiment:
         (Naive(), _all_old(0.25), _all_old(0.5)),
         profiles=("tiny",),
         changes={"new_size": size},
+        curves=(),
+    )
+
+
+def _room(people: int) -> Experiment:
+    """Many people, each asked by name, and then the workplace: what can be saved in a model that holds so much?"""
+    return Experiment(
+        "07",
+        f"{people} people",
+        "dialogpt",
+        ("people", "workplace"),
+        (Naive(),),
+        {
+            "tiny": {
+                "ewc": [EWC(strength, variant="sample", max_examples=128) for strength in (3e2, 3e3, 3e4)],
+                "replay": [Replay(fraction=0.1, share=share) for share in (0.25, 0.5, 0.75)],
+            }
+        },
+        profiles=("tiny",),
+        changes={"size": people, "steps": PEOPLE[people], "new_size": 32, "new_steps": 30},
+        selection_seeds=(100,),
+        reported_seeds=(0, 1, 2),
         curves=(),
     )
 
@@ -102,7 +126,38 @@ EXPERIMENTS = (
         changes={"curve_points": 30},
         curves=(),
     ),
-    *(_few(size) for size in (8, 64)),
-    _longer(1),
-    _longer(4),
+    *(_few(size) for size in (8, 16, 32, 64)),
+    *(_longer(times) for times in (1, 4, 16)),
+    *(_room(people) for people in PEOPLE),
+    Experiment(
+        "07",
+        "which to keep",
+        "dialogpt",
+        ("persona", "workplace"),
+        (Naive(),),
+        {"tiny": {choice: [Replay(KEPT, share=share, choice=choice) for share in SHARES] for choice in CHOICES}},
+        profiles=("tiny",),
+        selection_seeds=(100,),
+        curves=(),
+    ),
+    Experiment(
+        "07",
+        "how little, texts",
+        "gpt2",
+        ("wikitext", "dialogue"),
+        (Naive(), Joint()),
+        {"tiny": {f"replay {fraction:.1%}": _replay(fraction)[:4] for fraction in FRACTIONS}},
+        profiles=("tiny",),
+        selection_seeds=(100,),
+        curves=(),
+    ),
+    # On a real language model: chapter 3 has naive and joint training, EWC and L2 with the same plan and seeds.
+    Experiment(
+        "07",
+        "persona",
+        "dialogpt",
+        ("persona", "workplace"),
+        sweeps={"laptop": {"replay": [Replay(16, share=share) for share in (0.25, 0.5, 0.75)]}},
+        profiles=("laptop",),
+    ),
 )
