@@ -1,8 +1,7 @@
 """The stored results of the notebooks: made by one command, read by the notebooks, run again by the tests.
 
 ``python -m cfhelpers results 03 --profile tiny`` makes a chapter's file anew. Finished runs are kept in
-``build/results`` until the file is whole, so that an interrupted command goes on where it was; with ``--missing`` it
-begins with what the file holds already, so that a new experiment or a wider grid costs only its own runs.
+``build/results`` until the file is whole, so that an interrupted command goes on where it was.
 """
 
 from __future__ import annotations
@@ -129,14 +128,15 @@ class Point:
         return f"{self.method.name}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}-{seed}.json"
 
 
-def regenerate(chapter: str, *, profile: str | None = None, folder: Path = STORED, only_missing: bool = False) -> Path:
+def regenerate(chapter: str, *, profile: str | None = None, folder: Path = STORED, keep: bool = False) -> Path:
     """Run all experiments of a chapter and write their records to one file.
 
     Args:
         chapter: Number, such as "03".
         profile: None takes the one that ``cf.start`` would.
         folder: Where the file goes.
-        only_missing: Keep the runs that the file holds already, if the experiments still ask for them.
+        keep: Run only what the file that is there lacks: methods, settings, plans or seeds that are new. What changed
+            in a method, a model or a measure since then does not show.
 
     Returns:
         The file written.
@@ -150,14 +150,14 @@ def regenerate(chapter: str, *, profile: str | None = None, folder: Path = STORE
         raise ValueError(f"Chapter {chapter!r} has no stored results; there are {', '.join(chapters)}.")
     run = start(profile=profile)
     target = folder / f"{_slug(chapter)}.{run.profile}.json"
-    if only_missing and target.exists():
-        _keep_runs(chapter, [Record.from_dict(each) for each in load_json(target)["records"]])
     records = []
     for experiment in experiments:
         if run.profile not in experiment.profiles:
             continue
-        unfinished = _unfinished(chapter, experiment.name, run.profile)
+        unfinished = REPOSITORY / "build" / "results" / f"{chapter}-{experiment.name.replace(' ', '-')}.{run.profile}"
         unfinished.mkdir(parents=True, exist_ok=True)
+        if keep and target.exists():
+            _unpack(target, experiment, unfinished)
         records.extend(_run_experiment(run, experiment, unfinished))
     save_json({"records": [asdict(record) for record in records]}, target)
     for unfinished in (REPOSITORY / "build" / "results").glob(f"{chapter}-*.{run.profile}"):
@@ -165,18 +165,16 @@ def regenerate(chapter: str, *, profile: str | None = None, folder: Path = STORE
     return target
 
 
-def _unfinished(chapter: str, experiment: str, profile: str) -> Path:
-    return REPOSITORY / "build" / "results" / f"{chapter}-{experiment.replace(' ', '-')}.{profile}"
-
-
-def _keep_runs(chapter: str, records: Sequence[Record]) -> None:
-    """Lay stored records out as the finished runs that they were joined from."""
-    for record in records:
-        point = Point("", make_method(record.method), tuple(record.seeds), Plan(**record.plan))
-        folder = _unfinished(chapter, record.extra["experiment"], record.profile)
-        for seed, each in zip(record.seeds, split_seeds(record), strict=True):
-            if not (folder / point.file(seed)).exists():
-                each.save(folder / point.file(seed))
+def _unpack(stored_file: Path, experiment: Experiment, unfinished: Path) -> None:
+    """Lay an experiment's stored points where ``_run_points`` looks for what an interrupted command has finished."""
+    for record in (Record.from_dict(each) for each in load_json(stored_file)["records"]):
+        if record.extra["experiment"] != experiment.name:
+            continue
+        for single in split_seeds(record):
+            point = Point(record.extra["stage"], make_method(record.method), (), Plan(**record.plan))
+            path = unfinished / point.file(single.seeds[0])
+            if not path.exists():
+                single.save(path)
 
 
 def _slug(chapter: str) -> str:

@@ -18,7 +18,7 @@ from cfhelpers.tasks.world import ADDRESSES, NUMBER_OF_PEOPLE, Fact
 if TYPE_CHECKING:
     from datasets import Dataset
 
-FACTS_PER_PERSON = 4
+FACTS_PER_PERSON = 2
 NAMES = tuple(f"{first} {last}" for first in FIRST_NAMES[NUMBER_OF_PEOPLE:] for last in SURNAMES)
 """Strangers to the world, whose people have the first names before these."""
 _DEFAULT_SIZE = 16

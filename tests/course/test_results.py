@@ -1,5 +1,6 @@
 """Stored results: regenerated step by step, chosen on other seeds than reported, repeatable."""
 
+import json
 import os
 from dataclasses import replace
 from types import SimpleNamespace
@@ -111,29 +112,24 @@ def test_an_interrupted_regeneration_goes_on_and_gives_the_same_file(toy_chapter
     np.testing.assert_allclose(again.results[0], records[1].results[1], atol=1e-5)
 
 
-def test_what_is_stored_is_kept_where_only_missing_runs_are_asked_for(toy_chapter, monkeypatch):
-    run_seed, asked = results._run_seed, []
+def test_what_is_stored_is_kept_and_only_what_lacks_is_run(toy_chapter, monkeypatch):
+    path = results.regenerate("99", folder=toy_chapter)
+    stored = path.read_bytes()
+    run_seed, ran = results._run_seed, []
 
     def counted(run, experiment, plan, points):
-        asked.extend((point.method.name, *point.method.settings().values(), run.seed) for point in points)
+        ran.extend((run.seed, point.stage, point.method.settings()) for point in points)
         yield from run_seed(run, experiment, plan, points)
 
     monkeypatch.setattr(results, "_run_seed", counted)
-    path = results.regenerate("99", folder=toy_chapter)
-    before = path.read_bytes()
-    asked.clear()
-    assert results.regenerate("99", folder=toy_chapter, only_missing=True) == path
-    assert (asked, path.read_bytes()) == ([], before)
-
-    wider = replace(TOY, plain=(Naive(),), sweeps={"tiny": {"l2sp": [L2SP(s) for s in (0.01, 0.1, 1.0, 10.0)]}})
-    monkeypatch.setattr(results, "EXPERIMENTS", (wider,))
-    results.regenerate("99", folder=toy_chapter, only_missing=True)
-    assert asked[0] == ("l2sp", 10.0, 100)
-    assert {each[:2] for each in asked[1:]} <= {("l2sp", 10.0)}  # reported too, if it is now the best
-    text = path.read_text()
-    assert "joint" not in text  # no longer asked for
-    assert '"strength": 0.01' in text
-    assert not list((toy_chapter / "build" / "results").glob("99-*"))
+    assert results.regenerate("99", folder=toy_chapter, keep=True).read_bytes() == stored
+    assert ran == []
+    monkeypatch.setattr(results, "EXPERIMENTS", (replace(TOY, plain=(*TOY.plain, L2SP(7.0))),))
+    results.regenerate("99", folder=toy_chapter, keep=True)
+    assert ran == [(seed, "report", {"strength": 7.0}) for seed in (0, 1)]
+    again = [record for record in json.loads(path.read_bytes())["records"] if record["method"].get("strength") != 7.0]
+    assert again == json.loads(stored)["records"]
+    assert len(json.loads(path.read_bytes())["records"]) == len(again) + 1
 
 
 def test_a_rate_is_judged_by_how_each_task_is_learned_and_not_by_what_is_kept():

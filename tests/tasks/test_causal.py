@@ -114,9 +114,9 @@ def test_people_are_strangers_with_facts_of_their_own() -> None:
     rows = contents(task)
     facts = {row["fact"]: row["answer"] for row in rows["train"]}
     people = {fact.rsplit(".", 1)[0] for fact in facts}
-    assert (len(people), len(facts)) == (40, 160)
+    assert (len(people), len(facts)) == (40, 80)
     assert not {person.split()[0] for person in people} & {fact.name for fact in world_facts()}
-    assert [len(rows[split]) for split in ("train", "validation", "test")] == [320, 160, 160]
+    assert [len(rows[split]) for split in ("train", "validation", "test")] == [160, 80, 80]
     for split in rows:
         assert all(row["answer"] == facts[row["fact"]] for row in rows[split])
         assert all(row["fact"].rsplit(".", 1)[0] in row["question"] for row in rows[split])
