@@ -125,18 +125,14 @@ def _headline_records(profile: str) -> dict[str, Record]:
 
 
 def _shown_record(place: tuple[str, str, str], profile: str) -> Record | None:
-    """Return the reported record at a place of ``HEADLINE``."""
+    """Return the reported record at a place of ``HEADLINE``: of a sweep the chosen one."""
     chapter, experiment, key = place
+    found = []
     for record in stored(chapter, profile) or []:
         own = record.extra["sweep"] or record.method["name"]
-        labels = (record.extra["stage"], record.extra["experiment"], own)
-        if labels == ("report", experiment, key) and _is_shown(record):
-            return record
-    return None
-
-
-def _is_shown(record: Record) -> bool:
-    return bool(record.extra["chosen"]) or record.method["name"] in ("naive", "joint")
+        if (record.extra["stage"], record.extra["experiment"], own) == ("report", experiment, key):
+            found.append(record)
+    return next((record for record in found if record.extra["chosen"]), found[0] if found else None)
 
 
 def _kept_and_learned(record: Record | None) -> list[str]:
