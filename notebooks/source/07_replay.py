@@ -597,8 +597,8 @@ pd.Series({name: f"{gain:+.2f}" for name, gain in gains.items()}, name=title).to
 # which pulls all weights back alike (`l2sp`). Does their lead over replay shrink?
 
 # %% [markdown]
-# Settings are chosen anew for each length, among five (three for the longest), on one seed; three other seeds are
-# shown. So a line joins three lengths *and* three settings.
+# Settings are chosen anew for each length, among five, on one seed; three other seeds are shown. So a line joins three
+# lengths *and* three settings.
 
 # %%
 longer = [r for r in stored if r.extra["experiment"].startswith("steps")]
@@ -671,8 +671,8 @@ sizes = sorted(rooms["naive"])
 pd.concat({n: cf.tables.comparison({name: by_size[n] for name, by_size in rooms.items()}) for n in sizes})
 
 # %% [markdown]
-# Replay keeps a tenth of the dialogues, so more of many people, at a share of half; EWC has a strength of 3,000. Neither
-# was chosen here; three seeds, and a learning rate twice the usual one.
+# Replay keeps a tenth of the dialogues, so more of many people, at a share of half; EWC has a strength of 3,000.
+# Neither was chosen here. Three seeds, and a learning rate twice the usual one.
 
 # %% [markdown]
 # **What it does not show.** A full model. Wherever *just learned* is near 100, everything found room; five hundred
