@@ -24,14 +24,14 @@ def by_hand(model, task: EncodedTask) -> tuple[list[float], torch.Tensor]:
     """Nats per target and normalised mean states, row by row without padding."""
     nats, features = [], []
     model.eval()
-    for row in task.train:
+    for row in task.train.to_list():
         ids = torch.tensor([row["input_ids"]])
         with torch.no_grad():
             outputs = model(ids, output_hidden_states=True)
         places = [place for place, label in enumerate(row["labels"]) if label != -100]
         log_p = outputs.logits[0].double().log_softmax(-1)
         nats.append(-sum(float(log_p[place - 1, row["labels"][place]]) for place in places) / len(places))
-        state = sum(outputs.hidden_states[-1][0, place - 1].double() for place in places) / len(places)
+        state = torch.stack([outputs.hidden_states[-1][0, place - 1].double() for place in places]).mean(dim=0)
         features.append(state / state.norm())
     return nats, torch.stack(features)
 
