@@ -673,9 +673,9 @@ pd.concat({n: cf.tables.comparison({name: by_size[n] for name, by_size in rooms.
 # people, among five, and taken over for the others. Three seeds; the learning rate is twice the usual one.
 
 # %% [markdown]
-# **What it does not show.** A full model: then *just learned* would fall as people are added. Five hundred facts are few
-# for a million weights; what *just learned* lacks is lost on words that were not trained. What changes for certain is
-# how much there is to lose, while 30 steps stay 30 steps.
+# **What it does not show.** A full model: then *just learned* would fall as people are added. Five hundred facts are
+# few for a million weights; what *just learned* lacks is lost on words that were not trained. What changes for certain
+# is how much there is to lose, while 30 steps stay 30 steps.
 
 # %% [markdown]
 # ## The stability gap
