@@ -283,11 +283,15 @@ def _run_points(run: Runtime, experiment: Experiment, points: Sequence[Point], u
 def _run_seed(
     run: Runtime, experiment: Experiment, plan: Plan, points: Sequence[Point]
 ) -> Iterator[tuple[Point, Record]]:
-    first: Learned = learn_once(
-        run, experiment.role, experiment.tasks, Naive(), plan=plan, stop_after=1, measure=experiment.measure
-    )
+    first: Learned | None = None
+    sequence, measure = (run, experiment.role, experiment.tasks), experiment.measure
     for point in points:
-        yield point, first.then(point.method, measure=experiment.measure).record
+        if point.method.own_first_task:
+            yield point, learn_once(*sequence, point.method, plan=plan, measure=measure).record
+            continue
+        if first is None:
+            first = learn_once(*sequence, Naive(), plan=plan, stop_after=1, measure=measure)
+        yield point, first.then(point.method, measure=measure).record
 
 
 def stored_points(records: Sequence[Record]) -> list[tuple[Record, int]]:
