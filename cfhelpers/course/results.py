@@ -249,10 +249,14 @@ def _run_points(run: Runtime, experiment: Experiment, points: Sequence[Point], u
 def _run_seed(
     run: Runtime, experiment: Experiment, plan: Plan, points: Sequence[Point]
 ) -> Iterator[tuple[Point, Record]]:
-    first: Learned = learn_once(
-        run, experiment.role, experiment.tasks, Naive(), plan=plan, stop_after=1, measure=experiment.measure
-    )
+    settings: dict[str, Any] = {"plan": plan, "measure": experiment.measure}
+    first: Learned | None = None
     for point in points:
+        if point.method.own_first_task:
+            yield point, learn_once(run, experiment.role, experiment.tasks, point.method, **settings).record
+            continue
+        if first is None:
+            first = learn_once(run, experiment.role, experiment.tasks, Naive(), stop_after=1, **settings)
         yield point, first.then(point.method, measure=experiment.measure).record
 
 

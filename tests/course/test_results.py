@@ -105,6 +105,25 @@ def test_an_interrupted_regeneration_goes_on_and_gives_the_same_file(toy_chapter
     np.testing.assert_allclose(again.results[0], records[1].results[1], atol=1e-5)
 
 
+def test_the_shared_first_task_is_learned_once_and_only_if_a_method_takes_it(toy_chapter, monkeypatch):
+    learn_once, learned = results.learn_once, []
+
+    def counted(run, role, tasks, method, **settings):
+        learned.append((run.seed, method.name))
+        return learn_once(run, role, tasks, method, **settings)
+
+    monkeypatch.setattr(results, "learn_once", counted)
+    prompts = PromptTuning(2, learning_rate=0.1)
+    toy = replace(TOY, sweeps={}, learning_rates={})
+    monkeypatch.setattr(results, "EXPERIMENTS", (replace(toy, plain=(prompts,)),))
+    results.regenerate("99", folder=toy_chapter)
+    assert learned == [(0, "prompt_tuning"), (1, "prompt_tuning")]
+    learned.clear()
+    monkeypatch.setattr(results, "EXPERIMENTS", (replace(toy, plain=(Naive(), prompts, L2SP(0.1))),))
+    results.regenerate("99", folder=toy_chapter)
+    assert learned == [(seed, name) for seed in (0, 1) for name in ("naive", "prompt_tuning")]
+
+
 def test_a_rate_is_judged_by_how_each_task_is_learned_and_not_by_what_is_kept():
     curves = [
         {"seed": 0, "training": training, "step": step, "task": task, "score": score}
