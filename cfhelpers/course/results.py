@@ -23,7 +23,7 @@ from cfhelpers.environment import resolve_profile
 from cfhelpers.methods import Method, Naive
 from cfhelpers.tasks import task_kind
 from cfhelpers.training.plans import PLANS, Plan
-from cfhelpers.training.records import Record, load_json, merge_seeds, save_json
+from cfhelpers.training.records import Record, load_json, merge_seeds, save_json, split_seeds
 from cfhelpers.training.runtime import Runtime, start
 from cfhelpers.training.sequence import Learned, learn_once
 
@@ -110,13 +110,15 @@ class Point:
         return f"{self.method.name}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}-{seed}.json"
 
 
-def regenerate(chapter: str, *, profile: str | None = None, folder: Path = STORED) -> Path:
+def regenerate(chapter: str, *, profile: str | None = None, folder: Path = STORED, keep: bool = False) -> Path:
     """Run all experiments of a chapter and write their records to one file.
 
     Args:
         chapter: Number, such as "03".
         profile: None takes the one that ``cf.start`` would.
         folder: Where the file goes.
+        keep: Run only what the file that is there lacks: methods, settings, plans or seeds that are new. What changed
+            in a method, a model or a measure since then does not show.
 
     Returns:
         The file written.
@@ -129,18 +131,32 @@ def regenerate(chapter: str, *, profile: str | None = None, folder: Path = STORE
         chapters = sorted({each.chapter for each in EXPERIMENTS})
         raise ValueError(f"Chapter {chapter!r} has no stored results; there are {', '.join(chapters)}.")
     run = start(profile=profile)
+    target = folder / f"{_slug(chapter)}.{run.profile}.json"
     records = []
     for experiment in experiments:
         if run.profile not in experiment.profiles:
             continue
         unfinished = REPOSITORY / "build" / "results" / f"{chapter}-{experiment.name.replace(' ', '-')}.{run.profile}"
         unfinished.mkdir(parents=True, exist_ok=True)
+        if keep and target.exists():
+            _unpack(target, experiment, unfinished)
         records.extend(_run_experiment(run, experiment, unfinished))
-    target = folder / f"{_slug(chapter)}.{run.profile}.json"
     save_json({"records": [asdict(record) for record in records]}, target)
     for unfinished in (REPOSITORY / "build" / "results").glob(f"{chapter}-*.{run.profile}"):
         shutil.rmtree(unfinished)
     return target
+
+
+def _unpack(stored_file: Path, experiment: Experiment, unfinished: Path) -> None:
+    """Lay an experiment's stored points where ``_run_points`` looks for what an interrupted command has finished."""
+    for record in (Record.from_dict(each) for each in load_json(stored_file)["records"]):
+        if record.extra["experiment"] != experiment.name:
+            continue
+        for single in split_seeds(record):
+            point = Point(record.extra["stage"], make_method(record.method), (), Plan(**record.plan))
+            path = unfinished / point.file(single.seeds[0])
+            if not path.exists():
+                single.save(path)
 
 
 def _slug(chapter: str) -> str:

@@ -1,8 +1,9 @@
 """Measure one training step of each method: ``python -m tests.benchmarks.methods smollm2 --methods naive lora kept``.
 
 Time and peak memory relative to full fine-tuning ("naive"), in pairs in one process: LoRA (r 8 on all linear layers),
-distillation with the teacher in the loop, and with its outputs for a fixed data set kept. For the kept outputs their
-size is stated, and how far the divergence over the kept outcomes is from the true one.
+distillation with the teacher in the loop, and with its outputs for a fixed data set kept; self-distillation
+fine-tuning, in which the model writes at every step. For the kept outputs their size is stated, and how far the
+divergence over the kept outcomes is from the true one.
 """
 
 from __future__ import annotations
@@ -14,19 +15,20 @@ import logging
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
-from cfhelpers.methods import LwF
+from cfhelpers.methods import LwF, SelfDistillationFineTuning
 from cfhelpers.methods.divergence import mean_divergence, predictions
 from cfhelpers.methods.kept_outputs import KeptOutputs
 from tests.benchmarks import measure, report
 from tests.benchmarks.workloads import WORKLOADS, Workload, known_name
 
-NAIVE, TOP_K = "naive", 32
-METHODS = (NAIVE, "lora", "distillation", "kept")
+NAIVE, TOP_K, ANSWER = "naive", 32, 16
+METHODS = (NAIVE, "lora", "distillation", "kept", "sdft")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -109,11 +111,21 @@ def distilled(workload: Workload, top_k: int | None) -> Callable[[], None]:
     return trained(workload.model, workload, method)
 
 
+def self_taught(workload: Workload) -> Callable[[], None]:
+    """A step of self-distillation fine-tuning, the first half of each row for a question and the rest its answer."""
+    half = workload.batches[0]["attention_mask"].sum(dim=1, keepdim=True) // 2
+    is_answer = torch.arange(workload.batches[0]["labels"].shape[1], device=half.device) >= half
+    batch = {**workload.batches[0], "labels": workload.batches[0]["labels"].where(is_answer, -100)}
+    method = SelfDistillationFineTuning(length=ANSWER).protect(workload.model)
+    return trained(workload.model, replace(workload, batches=[batch]), method)
+
+
 STEPS: dict[str, Callable[[Workload], Callable[[], None]]] = {
     NAIVE: lambda workload: trained(workload.model, workload),
     "lora": with_lora,
     "distillation": lambda workload: distilled(workload, None),
     "kept": lambda workload: distilled(workload, TOP_K),
+    "sdft": self_taught,
 }
 
 

@@ -1,5 +1,6 @@
 """Stored results: regenerated step by step, chosen on other seeds than reported, repeatable."""
 
+import json
 import os
 from dataclasses import replace
 from types import SimpleNamespace
@@ -35,6 +36,7 @@ from cfhelpers.methods import (
     PromptTuning,
     Replay,
     SelfDistillation,
+    SelfDistillationFineTuning,
     SeparateModels,
     SynapticIntelligence,
     WiSEFT,
@@ -105,6 +107,26 @@ def test_an_interrupted_regeneration_goes_on_and_gives_the_same_file(toy_chapter
     np.testing.assert_allclose(again.results[0], records[1].results[1], atol=1e-5)
 
 
+def test_what_is_stored_is_kept_and_only_what_lacks_is_run(toy_chapter, monkeypatch):
+    path = results.regenerate("99", folder=toy_chapter)
+    stored = path.read_bytes()
+    run_seed, ran = results._run_seed, []
+
+    def counted(run, experiment, plan, points):
+        ran.extend((run.seed, point.stage, point.method.settings()) for point in points)
+        yield from run_seed(run, experiment, plan, points)
+
+    monkeypatch.setattr(results, "_run_seed", counted)
+    assert results.regenerate("99", folder=toy_chapter, keep=True).read_bytes() == stored
+    assert ran == []
+    monkeypatch.setattr(results, "EXPERIMENTS", (replace(TOY, plain=(*TOY.plain, L2SP(7.0))),))
+    results.regenerate("99", folder=toy_chapter, keep=True)
+    assert ran == [(seed, "report", {"strength": 7.0}) for seed in (0, 1)]
+    again = [record for record in json.loads(path.read_bytes())["records"] if record["method"].get("strength") != 7.0]
+    assert again == json.loads(stored)["records"]
+    assert len(json.loads(path.read_bytes())["records"]) == len(again) + 1
+
+
 def test_a_rate_is_judged_by_how_each_task_is_learned_and_not_by_what_is_kept():
     curves = [
         {"seed": 0, "training": training, "step": step, "task": task, "score": score}
@@ -132,6 +154,7 @@ def test_every_stored_method_can_be_made_again():
         AGEM(3, batch_size=2), DERpp(3, logit_weight=0.5, label_weight=0.25, top_k=7, batch_size=5),
         GenerativeReplay(5, share=0.3, length=9), LwF(0.5, temperature=3.0, direction="reverse", top_k=7),
         SelfDistillation(0.5, count=5, length=9), EntropyGated(top_k=7), Combined([EWC(2.0), LwF(0.5)]),
+        SelfDistillationFineTuning(length=9),
     ]  # fmt: skip
     assert {type(method) for method in made} == {getattr(methods, name) for name in methods.__all__} - {Method}
     for method in [*made, Replay(fraction=0.25, share=0.4, by="tokens", whole_buffer=True)]:
