@@ -100,6 +100,14 @@ def _accuracy_with(**changes: Callable[[Tensor], Tensor]) -> Callable[[Any, Batc
     )
 
 
+def _probability_of_the_label(classifier: MultiTaskClassifier, batches: Batches) -> float:
+    classifier.eval()
+    with torch.no_grad():
+        found = [classifier(**{n: x for n, x in b.items() if n != "labels"}).logits.softmax(-1) for b in batches]
+    pairs = zip(found, batches, strict=True)
+    return float(torch.cat([p.gather(1, b["labels"][:, None]) for p, b in pairs]).double().mean())
+
+
 def _down_the_batch(classifier: MultiTaskClassifier, batches: Batches) -> float:
     """Compare as many labels as there are classes with the rows whose logits are largest."""
     classifier.eval()
@@ -152,6 +160,23 @@ old_task_accuracy = Exercise(
             "a batch counts only if all of its texts are right (.all()), and those are divided by the number of texts. "
             "Count right texts.",
             lambda c, b: sum(accuracy(c, [each]) == 1 for each in b) / _texts(b),
+        ),
+        Mistake(
+            "the probabilities of the right classes were averaged. An answer is right or wrong: compare argmax(-1) "
+            "with the label.",
+            _probability_of_the_label,
+        ),
+        Mistake(
+            "the answers were compared with the task_ids, which say which head is asked. Compare them with the labels.",
+            lambda c, b: accuracy(c, [{**each, "labels": each["task_ids"]} for each in b]),
+        ),
+        Mistake(
+            "the batches' shares were added up and divided by the number of texts. Add up right answers, not shares.",
+            lambda c, b: sum(accuracy(c, [each]) for each in b) / _texts(b),
+        ),
+        Mistake(
+            "you divided by the number of tokens. Divide by the number of texts.",
+            lambda c, b: _texts(b) * accuracy(c, b) / sum(each["input_ids"].numel() for each in b),
         ),
         Mistake(
             "argmax(0) goes down the batch: it says which text a class likes best. Classes are the logits' last "

@@ -148,6 +148,11 @@ def _old_head(classifier: MultiTaskClassifier, train: Batches, test: Batches) ->
     return accuracy(classifier, test)
 
 
+def _share_of_ones(classifier: MultiTaskClassifier, train: Batches, test: Batches) -> float:
+    predict = _fit(*_features(classifier, train))
+    return float(predict(_features(classifier, test)[0]).double().mean())
+
+
 def _fitted_on_test(classifier: MultiTaskClassifier, train: Batches, test: Batches) -> float:
     return _probe(classifier, test, test)
 
@@ -197,6 +202,14 @@ linear_probe = Exercise(
         Mistake(
             "only the last test batch was scored. Score all of them.",
             lambda classifier, train, test: _probe(classifier, train, test[-1:]),
+        ),
+        Mistake(
+            "the probe was scored on training and test texts together. Score it on the test features alone.",
+            lambda classifier, train, test: _probe(classifier, train, [*train, *test]),
+        ),
+        Mistake(
+            "this is the share of texts that the probe says 1 of. Compare what it says with the labels.",
+            _share_of_ones,
         ),
         Mistake(
             "this is the share of wrong answers.", lambda classifier, train, test: 1 - _probe(classifier, train, test)

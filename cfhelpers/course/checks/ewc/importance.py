@@ -317,6 +317,10 @@ fisher = Exercise(
             "this is a sum over examples. Divide it by their number.", _fisher_of(_per_example, divisor=lambda bs: 1)
         ),
         Mistake("the gradients were not squared.", _fisher_of(_per_example, transform=torch.abs)),
+        Mistake(
+            "this is the square root of the mean of squares. The Fisher is the mean of squares itself.",
+            lambda m, bs: {name: each.sqrt() for name, each in _fisher(m, bs).items()},
+        ),
         Mistake("the gradients were squared twice.", _fisher_of(_per_example, transform=lambda g: g**4)),
         Mistake(
             "the loss was squared, or its gradient multiplied by it. Square the gradient of the loss itself.",

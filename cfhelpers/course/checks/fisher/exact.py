@@ -304,6 +304,14 @@ exact_fisher = Exercise(
             _fisher_of(_over_classes(lambda g, p: (p * g.square()).sum(0)), divisor=lambda n: n - 1),
         ),
         Mistake(
+            "only the first example was looked at: is there a return inside the loop?",
+            lambda model, inputs: _fisher_of(_ALL_CLASSES)(model, inputs[:1]),
+        ),
+        Mistake(
+            "this is the square root of the mean of squares. The Fisher is the mean of squares itself.",
+            lambda model, inputs: {n: each.sqrt() for n, each in _fisher_of(_ALL_CLASSES)(model, inputs).items()},
+        ),
+        Mistake(
             "the gradients were not squared, only their absolute values taken.",
             _fisher_of(_over_classes(lambda g, p: (p * g.abs()).sum(0))),
         ),

@@ -230,6 +230,21 @@ rest = Exercise(
             ),
         ),
         Mistake(
+            "the spring is missing on the left-hand side: it multiplies the unknown weights, too. The matrix is "
+            "curvature + λ · diag(importance).",
+            _solution(left=lambda curvature, importance, strength: curvature),
+        ),
+        Mistake(
+            "the curvature is missing on the left-hand side. The matrix is curvature + λ · diag(importance).",
+            _solution(left=lambda curvature, importance, strength: strength * torch.diag(importance)),
+        ),
+        Mistake(
+            "the left-hand side was inverted entry by entry (1 / matrix). A matrix equation needs torch.linalg.solve.",
+            lambda old, importance, new, curvature, strength: (
+                (1 / (curvature + strength * torch.diag(importance))) @ (curvature @ new + strength * importance * old)
+            ),
+        ),
+        Mistake(
             "this is one gradient step away from the new optimum. Solve for where both forces cancel.",
             lambda old, importance, new, curvature, strength: new - strength * importance * (new - old),
         ),

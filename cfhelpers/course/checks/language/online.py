@@ -183,6 +183,10 @@ online_importance = Exercise(
             _weighted(lambda t, T, decay: decay ** (T - 1 - t) / sum(decay**k for k in range(T))),
         ),
         Mistake(
+            "the sum is divided by 1 + γ at every task. Nothing is normalised: F* ← γ F* + F.",
+            _weighted(lambda t, T, decay: decay ** (T - 1 - t) / (1 + decay) ** (T - t)),
+        ),
+        Mistake(
             "a weight that the new task does not have, such as the old head, is not decayed. Everything old is.",
             _undecayed_where_absent,
         ),

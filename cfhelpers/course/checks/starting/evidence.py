@@ -20,6 +20,7 @@ _EXPERIMENTS = (
     _experiment("sst2 mnli", "sst2", "sst2 mnli"),
     _experiment("persona workplace", "persona", "persona workplace"),
     _experiment("imdb yelp topics", "yelp", "imdb yelp topics"),
+    _experiment("imdb yelp topics", "yelp", "yelp topics"),
     _experiment("imdb yelp topics", "imdb", "imdb yelp"),
     _experiment("imdb yelp topics", "imdb", "imdb topics"),
     _experiment("persona", "persona", "persona"),
@@ -174,6 +175,31 @@ shows_forgetting = Exercise(
                 and e["learned"][-1] != e["tested"]
                 and e["learned"][-1] in e["tested after"]
             ),
+        ),
+        Mistake(
+            "you ask for a score after every task. One right after the tested task and one after any later task will "
+            "do.",
+            lambda e: (
+                _unseen(e)
+                and e["tested"] in e["learned"]
+                and e["learned"][-1] != e["tested"]
+                and set(e["learned"]) <= set(e["tested after"])
+            ),
+        ),
+        Mistake(
+            "you look at the first and the last score only. The one from before may stand anywhere among them, and "
+            "what counts is whether a later score stands after another task.",
+            lambda e: _unseen(e) and e["tested after"][0] == e["tested"] and e["tested after"][-1] != e["tested"],
+        ),
+        Mistake(
+            "you ask only whether another task was learned last. Without a score from before and one from after, "
+            "nothing shows.",
+            lambda e: _unseen(e) and e["learned"][-1] != e["tested"],
+        ),
+        Mistake(
+            "you ask only whether there is a score after the last task. It takes one from before, too, and another "
+            "task in between.",
+            lambda e: _unseen(e) and e["tested"] in e["learned"] and e["learned"][-1] in e["tested after"],
         ),
         Mistake(
             "you count the scores. Two of them say nothing unless one stands right after the tested task and one after "
