@@ -5,7 +5,6 @@ Beside a wrong one stands what the check has to say of it; nothing where it only
 
 # Learners write as they like.
 # ruff: noqa
-# pyright: basic, reportRedeclaration=false
 
 import copy
 import math
