@@ -103,7 +103,13 @@ def test_each_method_has_a_step_that_can_be_measured(tmp_path: Path, monkeypatch
     assert set(found) == set(methods.METHODS)
     assert found["kept"]["stored_bytes_per_target"] == methods.TOP_K * 8 + 4
     assert 0 <= found["kept"]["error_nats_per_target"] < found["kept"]["divergence_nats_per_target"]
-    assert "| kept |" in report.tables(tmp_path)
+    shown = report.tables(tmp_path)
+    assert "| kept |" in shown
+    # A prompt of ten vectors of width 16; r 8 on linear layers of 16 x 48, 16 x 16, 16 x 64 and 64 x 16.
+    assert found["prompt"]["stored_bytes"] == 4 * 10 * 16
+    assert found["lora"]["stored_bytes"] == 4 * 8 * ((16 + 48) + (16 + 16) + 2 * (16 + 64))
+    model_bytes = json.loads((tmp_path / "methods-cpu.json").read_text())["workloads"]["tiny"]["model_bytes"]
+    assert f"lora {found['lora']['stored_bytes'] / model_bytes:.3%}, prompt {640 / model_bytes:.3%}" in shown
 
 
 def test_a_ratio_compares_a_call_with_the_one_just_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,6 +140,21 @@ def test_memory_of_the_first_call_and_of_the_next() -> None:
     assert found is not None
     assert found["first_call_peak_memory_bytes"] == pytest.approx(80_000_000, rel=0.1)
     assert found["peak_memory_bytes"] == pytest.approx(40_000_000, rel=0.1)
+
+
+@pytest.mark.skipif(measure.peak_memory(int) is None, reason="only Linux tells a process's peak and lets it start anew")
+def test_memory_of_training_counts_what_stays_from_step_to_step_and_what_comes_and_goes() -> None:
+    def make() -> Any:
+        kept = [bytearray(b"1") * 60_000_000]  # a teacher, say
+
+        def step() -> None:
+            if len(kept) == 1:
+                kept.append(bytearray(b"1") * 50_000_000)  # moments, from the first step on
+            bytearray(b"1") * 40_000_000
+
+        return step
+
+    assert measure.training_memory(make) == pytest.approx(150_000_000, rel=0.1)
 
 
 def test_the_versions_of_the_peers_that_are_measured_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:

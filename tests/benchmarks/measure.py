@@ -107,15 +107,35 @@ def peak_memory(function: Callable[[], object], device: str = "cpu") -> dict[str
     return {"first_call_peak_memory_bytes": rise(function), "peak_memory_bytes": rise(function)}
 
 
+def training_memory(make: Callable[[], Callable[[], object]], device: str = "cpu") -> int | None:
+    """Bytes that training holds at most in its second step, beyond what there was before the step was made.
+
+    With gradients, the optimizer's moments and whatever the method keeps, which stay from the first step to the second.
+    Call this in a fresh process, as :func:`peak_memory`. None where nothing tells.
+    """
+    if device == "cpu" and not _CLEAR.exists():
+        return None
+    level, rise = (torch.cuda.memory_allocated, _rise_on_gpu) if device == "cuda" else (_resident, _rise)
+    before = level()
+    step = make()
+    step()
+    return level() - before + rise(step)
+
+
 def _rise(function: Callable[[], object]) -> int:
+    before = _resident()
+    function()
+    return 1024 * _kilobytes("VmHWM") - before
+
+
+def _resident() -> int:
+    """The resident set without what the allocator could give back; the highest is counted anew from here."""
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
     _CLEAR.write_text("5")
-    before = _kilobytes("VmRSS")
-    function()
-    return 1024 * (_kilobytes("VmHWM") - before)
+    return 1024 * _kilobytes("VmRSS")
 
 
 def _rise_on_gpu(function: Callable[[], object]) -> int:
