@@ -14,6 +14,7 @@ from transformers import Trainer, TrainerCallback
 from transformers.trainer_utils import IntervalStrategy, get_last_checkpoint
 
 from cfhelpers.evaluation.scores import evaluating
+from cfhelpers.fisher.packed import pass_gradients
 from cfhelpers.methods.anchored import AnchoredMethod
 from cfhelpers.methods.base import Method, trainable_parameters
 from cfhelpers.tasks.encoding import IGNORED, Batch
@@ -274,6 +275,7 @@ class ContinualMixin(_MixedInto):
         elif not self._began and not self.within_sequence:
             self._require_ready()
         self._began = True
+        pass_gradients(self.accelerator.unwrap_model(self.model))
         if isinstance(self.method, AnchoredMethod) and self.method.penalties:
             warn_of_lost_steps(self.accelerator.unwrap_model(self.model), self.args.learning_rate)
         return super().train(resume_from_checkpoint, trial, ignore_keys_for_eval)
