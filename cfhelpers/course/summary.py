@@ -150,12 +150,12 @@ def _stored(record: Record | None) -> str:
 def results_tables() -> str:
     """Return one Markdown table for each experiment, over the profiles that have stored records."""
     tables = []
-    for experiment in EXPERIMENTS:
+    for chapter, name in dict.fromkeys((each.chapter, each.name) for each in EXPERIMENTS):
+        same = [each for each in EXPERIMENTS if (each.chapter, each.name) == (chapter, name)]  # one for each profile
+        plain = {method.name for each in same for method in each.plain}
         records = []
         for profile in ("tiny", "laptop", "full"):
-            found = stored(experiment.chapter, profile) or []
-            found = [record for record in found if record.extra["experiment"] == experiment.name]
-            plain = {method.name for method in experiment.plain}
+            found = [record for record in stored(chapter, profile) or [] if record.extra["experiment"] == name]
             records += [
                 record
                 for record in found
@@ -163,7 +163,7 @@ def results_tables() -> str:
                 or (record.extra["stage"] == "report" and (record.extra["chosen"] or record.method["name"] in plain))
             ]
         if records:
-            tables.append(_table(f"Chapter {experiment.chapter}, {experiment.name}", records))
+            tables.append(_table(f"Chapter {chapter}, {name}", records))
     return "\n".join(tables)
 
 

@@ -795,8 +795,8 @@ Markdown(
 #
 # 1. Give the two-weight tasks a `correlation` (0.8, say). A dotted path appears, of the whole Fisher: what does the
 #    diagonal miss?
-# 2. Keep `late = found["exact"]` of the encoder, let `quick` have `steps=10`, and run those cells again. If 1e6 was right
-#    for `late`, what does `matched_strength(1e6, late, found["exact"])` say now?
+# 2. Keep `late = found["exact"]` of the encoder, let `quick` have `steps=10`, and run those cells again. If 1e6 was
+#    right for `late`, what does `matched_strength(1e6, late, found["exact"])` say now?
 # 3. Let `few` be all batches, not four, and estimate with `max_examples` 8, 32 and 128. From where on does the ranking
 #    stay?
 # 4. Set `draws=20` for the sampled variant on the encoder. Does it find the rare wrong answer?

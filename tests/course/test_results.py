@@ -37,6 +37,7 @@ from cfhelpers.methods import (
     PromptTuning,
     Replay,
     SelfDistillation,
+    SelfDistillationFineTuning,
     SeparateModels,
     SynapticIntelligence,
     WiSEFT,
@@ -172,6 +173,7 @@ def test_every_stored_method_can_be_made_again():
         AGEM(3, batch_size=2), DERpp(3, logit_weight=0.5, label_weight=0.25, top_k=7, batch_size=5),
         GenerativeReplay(5, share=0.3, length=9), LwF(0.5, temperature=3.0, direction="reverse", top_k=7),
         SelfDistillation(0.5, count=5, length=9), EntropyGated(top_k=7), Combined([EWC(2.0), LwF(0.5)]),
+        SelfDistillationFineTuning(length=9),
     ]  # fmt: skip
     assert {type(method) for method in made} == {getattr(methods, name) for name in methods.__all__} - {Method}
     made += [Replay(fraction=0.25, share=0.4, by="tokens", whole_buffer=True), Replay(3, choice="herding")]

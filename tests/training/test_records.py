@@ -1,6 +1,7 @@
 """Records: what is written is what is read, whole or not at all."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -78,6 +79,23 @@ def test_what_is_not_a_record_is_refused(tmp_path):
         Record.load(path)
     with pytest.raises(ValueError, match="JSON"):
         save_json({"loss": float("inf")}, path)
+
+
+def test_seeds_are_split_and_merged_again():
+    points = [{"seed": seed, "training": "sst2", "step": 0, "task": "sst2", "score": seed / 10} for seed in (3, 5)]
+    losses = [{"seed": seed, "training": "sst2", "step": 1, "loss": 1.0 * seed} for seed in (3, 5)]
+    whole = record(
+        curves=points, losses=losses, initial=[[0.1, 0.2], [0.3, 0.4]], selection=[[0.5, 0.6], [0.7, 0.8]],
+        seconds=[1.0, 2.0], stored_bytes=7, extra={"far": [[0.5], [0.25]], "stage": "report", "chosen": True},
+    )  # fmt: skip
+    single = split_seeds(whole)
+    assert [each.seeds for each in single] == [[3], [5]]
+    assert single[1].matrix(5)[1].tolist() == [0.5, 0.7]
+    assert (single[1].curves, single[1].losses, single[1].seconds) == ([points[1]], [losses[1]], [2.0])
+    assert single[1].extra == {"far": [[0.25]]}
+    merged = merge_seeds(single)
+    merged.extra |= {"stage": "report", "chosen": True}
+    np.testing.assert_equal(asdict(merged), asdict(whole))
 
 
 def test_one_record_is_found_by_method_and_settings():
