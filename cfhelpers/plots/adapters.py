@@ -54,7 +54,7 @@ def rate_fronts(fronts: Mapping[str, Sequence[Record]], ax: Axes | None = None) 
             label=name,
         )
         for record, x, y in zip(points, new, old, strict=True):
-            text = f"{rate_of(record):g}"
+            text = np.format_float_positional(rate_of(record), trim="-")
             ax.annotate(text, (x.mean, y.mean), (4, 4), textcoords="offset points", fontsize=7, color=colour)
     *earlier, last = everything[0].tasks
     ax.set_xlabel(f"learned: {metric_label(metric, last)}")
@@ -105,9 +105,9 @@ def final_scores(records: Mapping[str, Record], ax: Axes | None = None) -> Axes:
         heights = [each.mean for each in found]
         ax.bar(places, heights, 0.9 * width, yerr=errors, capsize=3, color=style(number)[1], label=name)
     ax.set_xticks(range(len(tasks)), tasks)
-    ax.set_ylim(0, 109)  # an interval may reach above 100 %
+    ax.set_ylim(0, 105)  # an interval may reach above 100 %
     ax.set_ylabel(f"{metric_label(metric)}, at the end")
-    ax.legend(loc="lower center", fontsize=8)
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(records), fontsize=8)
     return ax
 
 
