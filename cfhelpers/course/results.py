@@ -67,6 +67,24 @@ def chosen(records: Sequence[Record]) -> dict[str, Record]:
     return {record.extra["sweep"]: record for record in reported}
 
 
+def at_an_end(record: Record, records: Sequence[Record]) -> bool:
+    """Say whether a chosen setting is the first or the last of those tried: a better one may lie beyond it.
+
+    Args:
+        record: One of ``chosen``.
+        records: All of its chapter, with those by which the settings were chosen.
+
+    Raises:
+        ValueError: ``records`` does not hold the tries of this sweep.
+    """
+    own = [record.extra[name] for name in ("experiment", "sweep")]
+    tries = [each for each in records if each.extra["stage"] == "selection"]
+    tried = [each.method for each in tries if [each.extra[name] for name in ("experiment", "sweep")] == own]
+    if record.method not in tried:
+        raise ValueError(f"among the records there is no try of {record.label} in {' and '.join(map(repr, own))}.")
+    return record.method in (tried[0], tried[-1])
+
+
 def make_method(method: Mapping[str, Any]) -> Method:
     """Return a fresh method from its name and settings as they stand in a record.
 

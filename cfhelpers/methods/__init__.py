@@ -23,6 +23,7 @@ from cfhelpers.methods.progressive_prompts import ProgressivePrompts
 from cfhelpers.methods.prompt_tuning import PromptTuning
 from cfhelpers.methods.replay import Replay
 from cfhelpers.methods.self_distillation import SelfDistillation
+from cfhelpers.methods.self_distillation_fine_tuning import SelfDistillationFineTuning
 from cfhelpers.methods.separate_models import SeparateModels
 from cfhelpers.methods.synaptic_intelligence import SynapticIntelligence
 from cfhelpers.methods.wise_ft import WiSEFT
@@ -51,6 +52,7 @@ __all__ = [
     "PromptTuning",
     "Replay",
     "SelfDistillation",
+    "SelfDistillationFineTuning",
     "SeparateModels",
     "SynapticIntelligence",
     "WiSEFT",

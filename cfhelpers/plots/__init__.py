@@ -7,6 +7,7 @@ tell apart; every series also has its own marker or line style.
 
 from cfhelpers.plots.adapters import benchmark_front, final_scores, kept_at, rate_fronts, rate_of
 from cfhelpers.plots.comparisons import (
+    fronts,
     learning_rates,
     penalty_ratio,
     penalty_ratios,
@@ -36,6 +37,7 @@ __all__ = [
     "final_nats",
     "final_scores",
     "forgetting_against_distance",
+    "fronts",
     "gains",
     "head_and_probe",
     "importance_by_token",

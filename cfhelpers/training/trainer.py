@@ -120,7 +120,8 @@ class ContinualMixin(_MixedInto):
 
     def _is_scaled(self, num_items: Tensor | int | None) -> bool:
         """Whether ``Trainer.training_step`` takes the loss for one that is divided by the whole step's count."""
-        if self.loss_is_scaled_for_ga is not None:
+        # Colab's transformers 5.15 has no such attribute, and what a subclass says there goes unheard.
+        if hasattr(Trainer, "loss_is_scaled_for_ga") and self.loss_is_scaled_for_ga is not None:
             return self.loss_is_scaled_for_ga
         return (self.model_accepts_loss_kwargs and num_items is not None) or self.compute_loss_func is not None
 

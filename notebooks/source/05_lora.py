@@ -155,10 +155,8 @@ def found(experiment: str, chapter: str = "05", profile: str = "tiny") -> dict:
 
 def place(record, trials) -> str:
     """Say which rate was chosen, and where it lies among those that were tried."""
-    same = [r for r in trials if all(r.extra[key] == record.extra[key] for key in ("experiment", "sweep"))]
-    tried = [cf.plots.rate_of(each) for each in same if each.extra["stage"] == "selection"]
-    rate = cf.plots.rate_of(record)
-    return f"{rate:g}, {'inside' if min(tried) < rate < max(tried) else 'the edge of'} its grid"
+    where = "the edge of" if cf.results.at_an_end(record, trials) else "inside"
+    return f"{cf.plots.rate_of(record):g}, {where} its grid"
 
 
 two = found("two tasks")

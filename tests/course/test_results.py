@@ -37,6 +37,7 @@ from cfhelpers.methods import (
     PromptTuning,
     Replay,
     SelfDistillation,
+    SelfDistillationFineTuning,
     SeparateModels,
     SynapticIntelligence,
     WiSEFT,
@@ -101,6 +102,12 @@ def test_an_interrupted_regeneration_goes_on_and_gives_the_same_file(toy_chapter
         if record.extra["stage"] == "selection"
     }
     assert selection[best["l2sp"].method["strength"]] == max(selection.values())
+    ends = {
+        s: results.at_an_end(replace(best["l2sp"], method={"name": "l2sp", "strength": s}), records) for s in selection
+    }
+    assert ends == {0.01: True, 0.1: False, 1.0: True}
+    with pytest.raises(ValueError, match="no try of l2sp"):
+        results.at_an_end(best["l2sp"], records[:4])
     assert records[-2].extra["chosen"] == (results.learning_speed(records[-2]) >= results.learning_speed(records[-1]))
 
     again = results.rerun(records[1], 1)  # Joint, which shares its first task with the others in the sweep
@@ -166,9 +173,11 @@ def test_every_stored_method_can_be_made_again():
         AGEM(3, batch_size=2), DERpp(3, logit_weight=0.5, label_weight=0.25, top_k=7, batch_size=5),
         GenerativeReplay(5, share=0.3, length=9), LwF(0.5, temperature=3.0, direction="reverse", top_k=7),
         SelfDistillation(0.5, count=5, length=9), EntropyGated(top_k=7), Combined([EWC(2.0), LwF(0.5)]),
+        SelfDistillationFineTuning(length=9),
     ]  # fmt: skip
     assert {type(method) for method in made} == {getattr(methods, name) for name in methods.__all__} - {Method}
-    for method in [*made, Replay(fraction=0.25, share=0.4, by="tokens", whole_buffer=True)]:
+    made += [Replay(fraction=0.25, share=0.4, by="tokens", whole_buffer=True), Replay(3, choice="herding")]
+    for method in made:
         again = results.make_method({"name": method.name, **method.settings()})
         assert type(again) is type(method)
         assert again.settings() == method.settings()
@@ -302,6 +311,20 @@ def test_the_headline_is_chapter_3():
         kept, learned = (f"{mean_and_interval(100 * ewc.scores(task)):.1f}" for task in ("persona", "workplace"))
         assert f"{kept} | {learned}" in row
         assert f"{np.mean(ewc.seconds) / np.mean(naive.seconds):.1f}" in row.split("|")[-2]
+
+
+def test_a_row_that_its_own_chapter_lacks_in_a_profile_is_read_from_another(monkeypatch):
+    record = replace(
+        results.load("03", profile="tiny")[0],
+        method={"name": "replay"},
+        extra={"experiment": "persona", "stage": "report"},
+    )
+    record.extra |= {"sweep": "replay", "chosen": True}
+    chapters = {"07": [record]}
+    monkeypatch.setattr(summary, "stored", lambda chapter, profile: chapters.get(chapter))
+    assert summary._headline_records("laptop") == {"replay of 16 dialogues": record}
+    chapters["03"] = [own := replace(record)]
+    assert summary._headline_records("laptop")["replay of 16 dialogues"] is own
 
 
 def test_tables_and_picture_are_written_or_nothing_is(tmp_path):
