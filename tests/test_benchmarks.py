@@ -8,9 +8,10 @@ from typing import Any
 
 import nbformat
 import pytest
+import torch
 from nbformat.v4 import new_code_cell, new_notebook
 
-from tests.benchmarks import course, fisher, measure, methods, penalty, report
+from tests.benchmarks import course, fisher, measure, methods, peers, penalty, report, workloads
 
 
 def test_the_readmes_show_the_stored_measurements_and_no_others() -> None:
@@ -55,11 +56,44 @@ def test_both_benchmarks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert found["batch-of-one loop, trimmed"]["worst_relative_error"] < 2e-6
     assert found["transformers tutorial"]["worst_relative_error"] > 0.1
     assert found["batch gradient squared (wrong)"]["worst_relative_error"] > 0.1
+    assert found["Adam's second moment, with the step"]["worst_relative_error"] > 0.1
     assert set(_run(penalty.main, tmp_path / "penalty.json")) == {
         "training step",
         "in place (ours)",
         "through autograd",
     }
+
+
+def test_one_method_can_be_measured_apart_from_those_that_are_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fisher, "_memory", lambda *_: {"peak_memory_bytes": 1})
+    path = tmp_path / "fisher-cpu.json"
+    _run(fisher.main, path, "--only", "forward + backward", "ours")
+    stored = json.loads(path.read_text())
+    assert list(stored["workloads"]["tiny"]["methods"]) == ["forward + backward", "ours"]
+    assert "apart" not in stored
+    found = _run(fisher.main, path, "--only", "batch-of-one loop, trimmed")
+    after = json.loads(path.read_text())
+    assert found["ours"] == stored["workloads"]["tiny"]["methods"]["ours"]
+    assert found["batch-of-one loop, trimmed"]["worst_relative_error"] < 2e-6
+    assert (after["before"], after["after"]) == (stored["before"], stored["after"])
+    assert list(after["apart"]) == ["batch-of-one loop, trimmed"]
+    shown = report.tables(tmp_path)
+    assert "- measured apart, on 1 thread of" in shown
+    assert ": batch-of-one loop, trimmed\n" in shown
+
+
+def test_adams_second_moment_squares_batches_and_leaves_the_weights() -> None:
+    workload = workloads.WORKLOADS["tiny"]()
+    before = [parameter.clone() for parameter in workload.model.parameters()]
+    found = peers.second_moment(workload)
+    assert all(map(torch.equal, before, workload.model.parameters()))
+    squares = peers.wrong(workload)
+    size = sum(len(batch["labels"]) for batch in workload.batches) / len(workload.batches)
+    assert found.keys() == squares.keys()
+    for name, square in squares.items():  # the moment weighs later batches a little more
+        torch.testing.assert_close(found[name], size * square, rtol=2e-3, atol=1e-9)
 
 
 @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # peft 0.21's own

@@ -92,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     results = add("results", _results, "compute the stored numbers of a chapter again; goes on where it was stopped")
     results.add_argument("chapter", help="the chapter's number, such as 03")
     results.add_argument("--profile", default="tiny", **profile)
+    results.add_argument("--keep", action="store_true", help="run only what the stored file lacks")
     pretrain = add("pretrain", _pretrain, "train the bundled tiny models again")
     pretrain.add_argument("which", nargs="?", choices=("causal", "encoder"), help="one of the two; both, if not given")
     add("site", _site, "build the notebooks and the reference as a static site that needs no network: build/site")
@@ -161,7 +162,8 @@ def _test_browser(_: argparse.Namespace, root: Path) -> int:
     if problem := chromium.ensure():
         print(f"Error: {problem}", file=sys.stderr)
         return 1
-    command = [sys.executable, "-m", "pytest", "tests/course/test_browser.py", "--durations=0"]
+    tests = ["tests/course/test_browser.py", "tests/course/site/test_in_a_browser.py"]  # the site, if it has been built
+    command = [sys.executable, "-m", "pytest", *tests, "--durations=0"]
     return subprocess.run(command, cwd=root, env={**os.environ, "HF_HUB_OFFLINE": "1"}, check=False).returncode
 
 
@@ -200,7 +202,7 @@ def _results(options: argparse.Namespace, root: Path) -> int:
     if options.chapter not in chapters:
         print(f"Chapter {options.chapter!r} has no stored results; there are {', '.join(chapters)}.", file=sys.stderr)
         return 1
-    print(f"Wrote {regenerate(options.chapter, profile=options.profile)}")
+    print(f"Wrote {regenerate(options.chapter, profile=options.profile, keep=options.keep)}")
     update_readme(root / "README.md")
     return 0
 

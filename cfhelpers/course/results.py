@@ -23,7 +23,7 @@ from cfhelpers.environment import resolve_profile
 from cfhelpers.methods import Method, Naive
 from cfhelpers.tasks import task_kind
 from cfhelpers.training.plans import PLANS, Plan
-from cfhelpers.training.records import Record, load_json, merge_seeds, save_json
+from cfhelpers.training.records import Record, load_json, merge_seeds, save_json, split_seeds
 from cfhelpers.training.runtime import Runtime, start
 from cfhelpers.training.sequence import Learned, learn_once
 
@@ -65,6 +65,24 @@ def chosen(records: Sequence[Record]) -> dict[str, Record]:
     """Return the record of each sweep's setting that was chosen on validation data with seeds that are not reported."""
     reported = (record for record in records if record.extra["stage"] == "report" and record.extra["chosen"])
     return {record.extra["sweep"]: record for record in reported}
+
+
+def at_an_end(record: Record, records: Sequence[Record]) -> bool:
+    """Say whether a chosen setting is the first or the last of those tried: a better one may lie beyond it.
+
+    Args:
+        record: One of ``chosen``.
+        records: All of its chapter, with those by which the settings were chosen.
+
+    Raises:
+        ValueError: ``records`` does not hold the tries of this sweep.
+    """
+    own = [record.extra[name] for name in ("experiment", "sweep")]
+    tries = [each for each in records if each.extra["stage"] == "selection"]
+    tried = [each.method for each in tries if [each.extra[name] for name in ("experiment", "sweep")] == own]
+    if record.method not in tried:
+        raise ValueError(f"among the records there is no try of {record.label} in {' and '.join(map(repr, own))}.")
+    return record.method in (tried[0], tried[-1])
 
 
 def make_method(method: Mapping[str, Any]) -> Method:
@@ -110,13 +128,15 @@ class Point:
         return f"{self.method.name}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}-{seed}.json"
 
 
-def regenerate(chapter: str, *, profile: str | None = None, folder: Path = STORED) -> Path:
+def regenerate(chapter: str, *, profile: str | None = None, folder: Path = STORED, keep: bool = False) -> Path:
     """Run all experiments of a chapter and write their records to one file.
 
     Args:
         chapter: Number, such as "03".
         profile: None takes the one that ``cf.start`` would.
         folder: Where the file goes.
+        keep: Run only what the file that is there lacks: methods, settings, plans or seeds that are new. What changed
+            in a method, a model or a measure since then does not show.
 
     Returns:
         The file written.
@@ -129,18 +149,32 @@ def regenerate(chapter: str, *, profile: str | None = None, folder: Path = STORE
         chapters = sorted({each.chapter for each in EXPERIMENTS})
         raise ValueError(f"Chapter {chapter!r} has no stored results; there are {', '.join(chapters)}.")
     run = start(profile=profile)
+    target = folder / f"{_slug(chapter)}.{run.profile}.json"
     records = []
     for experiment in experiments:
         if run.profile not in experiment.profiles:
             continue
         unfinished = REPOSITORY / "build" / "results" / f"{chapter}-{experiment.name.replace(' ', '-')}.{run.profile}"
         unfinished.mkdir(parents=True, exist_ok=True)
+        if keep and target.exists():
+            _unpack(target, experiment, unfinished)
         records.extend(_run_experiment(run, experiment, unfinished))
-    target = folder / f"{_slug(chapter)}.{run.profile}.json"
     save_json({"records": [asdict(record) for record in records]}, target)
     for unfinished in (REPOSITORY / "build" / "results").glob(f"{chapter}-*.{run.profile}"):
         shutil.rmtree(unfinished)
     return target
+
+
+def _unpack(stored_file: Path, experiment: Experiment, unfinished: Path) -> None:
+    """Lay an experiment's stored points where ``_run_points`` looks for what an interrupted command has finished."""
+    for record in (Record.from_dict(each) for each in load_json(stored_file)["records"]):
+        if record.extra["experiment"] != experiment.name:
+            continue
+        for single in split_seeds(record):
+            point = Point(record.extra["stage"], make_method(record.method), (), Plan(**record.plan))
+            path = unfinished / point.file(single.seeds[0])
+            if not path.exists():
+                single.save(path)
 
 
 def _slug(chapter: str) -> str:
@@ -249,15 +283,15 @@ def _run_points(run: Runtime, experiment: Experiment, points: Sequence[Point], u
 def _run_seed(
     run: Runtime, experiment: Experiment, plan: Plan, points: Sequence[Point]
 ) -> Iterator[tuple[Point, Record]]:
-    settings: dict[str, Any] = {"plan": plan, "measure": experiment.measure}
     first: Learned | None = None
+    sequence, measure = (run, experiment.role, experiment.tasks), experiment.measure
     for point in points:
         if point.method.own_first_task:
-            yield point, learn_once(run, experiment.role, experiment.tasks, point.method, **settings).record
+            yield point, learn_once(*sequence, point.method, plan=plan, measure=measure).record
             continue
         if first is None:
-            first = learn_once(run, experiment.role, experiment.tasks, Naive(), stop_after=1, **settings)
-        yield point, first.then(point.method, measure=experiment.measure).record
+            first = learn_once(*sequence, Naive(), plan=plan, stop_after=1, measure=measure)
+        yield point, first.then(point.method, measure=measure).record
 
 
 def stored_points(records: Sequence[Record]) -> list[tuple[Record, int]]:

@@ -67,6 +67,41 @@ def own_texts(
     return batches
 
 
+def write_on(model: nn.Module, beginnings: Sequence[Sequence[int]], *, length: int) -> list[list[int]]:
+    """Let a causal language model go on after each beginning, each token drawn from all that it predicts.
+
+    Args:
+        model: With ``generate``; its mode is restored. The draws are of torch's global random state.
+        beginnings: Token ids, of any lengths above 0.
+        length: Most tokens to write.
+
+    Returns:
+        For each beginning what was written after it, its end included where it came to one.
+
+    Raises:
+        ValueError: The model does not say how a text ends.
+    """
+    ends, device = _ends(model), next(model.parameters()).device
+    width = max(len(beginning) for beginning in beginnings)
+    rows = [[ends[0]] * (width - len(beginning)) + list(beginning) for beginning in beginnings]
+    real = [[0] * (width - len(beginning)) + [1] * len(beginning) for beginning in beginnings]
+    with evaluating(model):
+        ids = model.generate(  # pyright: ignore[reportCallIssue]  # a method, typed Tensor | Module by nn.Module
+            input_ids=torch.tensor(rows, device=device),
+            attention_mask=torch.tensor(real, device=device),  # generate counts positions from it
+            max_new_tokens=length,
+            do_sample=True,
+            temperature=1.0,
+            top_k=0,
+            top_p=1.0,
+            eos_token_id=ends,
+            pad_token_id=ends[0],
+        )
+    written = _until_the_end(ids[:, width - 1 :], ends)
+    pairs = zip(written["input_ids"], written["attention_mask"], strict=True)
+    return [row[mask.bool()][1:].tolist() for row, mask in pairs]
+
+
 def _ends(model: nn.Module) -> list[int]:
     """The tokens with which a text may end; the one that the configuration names first begins a text too."""
     found: list[int] = []

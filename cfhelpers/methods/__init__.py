@@ -17,11 +17,13 @@ from cfhelpers.methods.mas import MAS
 from cfhelpers.methods.naive import Naive
 from cfhelpers.methods.online_ewc import OnlineEWC
 from cfhelpers.methods.orthogonal_lora import OrthogonalLoRA
+from cfhelpers.methods.orthogonal_subspace import OrthogonalSubspace
 from cfhelpers.methods.progressive_network import ProgressiveNetwork
 from cfhelpers.methods.progressive_prompts import ProgressivePrompts
 from cfhelpers.methods.prompt_tuning import PromptTuning
 from cfhelpers.methods.replay import Replay
 from cfhelpers.methods.self_distillation import SelfDistillation
+from cfhelpers.methods.self_distillation_fine_tuning import SelfDistillationFineTuning
 from cfhelpers.methods.separate_models import SeparateModels
 from cfhelpers.methods.synaptic_intelligence import SynapticIntelligence
 from cfhelpers.methods.wise_ft import WiSEFT
@@ -44,11 +46,13 @@ __all__ = [
     "Naive",
     "OnlineEWC",
     "OrthogonalLoRA",
+    "OrthogonalSubspace",
     "ProgressiveNetwork",
     "ProgressivePrompts",
     "PromptTuning",
     "Replay",
     "SelfDistillation",
+    "SelfDistillationFineTuning",
     "SeparateModels",
     "SynapticIntelligence",
     "WiSEFT",

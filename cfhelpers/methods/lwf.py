@@ -88,13 +88,11 @@ class LwF(Method):
 
     def extra_loss(self, model: nn.Module, inputs: Batch, outputs: Any, num_items: Tensor) -> Tensor | None:
         """Return strength · T² · the divergence summed over this micro-batch's targets, over ``num_items``."""
-        if self._weights is not None:
-            self.teacher, self._weights = _rebuilt(model, self._weights), None
+        teacher = self.teacher_for(model, inputs)
         if self.kept is not None:
             student = predictions(model, inputs, outputs.logits, self.kept.heads)
             parts = self.kept.divergence(student, inputs, self.direction)
-        elif self.teacher is not None:
-            teacher = self.teacher.to(inputs["input_ids"].device)
+        elif teacher is not None:
             heads = _heads(teacher)
             with torch.no_grad():
                 wanted = predictions(teacher, inputs, None, heads)
@@ -106,6 +104,12 @@ class LwF(Method):
         else:
             return None
         return self.strength * torch.stack([part.sum() for part in parts]).sum() / num_items
+
+    def teacher_for(self, model: nn.Module, inputs: Batch) -> nn.Module | None:
+        """Return the teacher, if there is one, where the batch is; after a resume it is built on the model."""
+        if self._weights is not None:
+            self.teacher, self._weights = _rebuilt(model, self._weights), None
+        return None if self.teacher is None else self.teacher.to(inputs["input_ids"].device)
 
     def after_task(self, model: nn.Module, task: EncodedTask) -> None:
         """Take the model at the end of the task for the next one's teacher."""

@@ -5,8 +5,9 @@ Shares (recall, accuracy) are shown in percent. Colours are those of Okabe & Ito
 tell apart; every series also has its own marker or line style.
 """
 
-from cfhelpers.plots.adapters import benchmark_front, kept_at, rate_fronts, rate_of
+from cfhelpers.plots.adapters import benchmark_front, final_scores, kept_at, rate_fronts, rate_of
 from cfhelpers.plots.comparisons import (
+    fronts,
     learning_rates,
     penalty_ratio,
     penalty_ratios,
@@ -34,7 +35,9 @@ __all__ = [
     "average_accuracies",
     "benchmark_front",
     "final_nats",
+    "final_scores",
     "forgetting_against_distance",
+    "fronts",
     "gains",
     "head_and_probe",
     "importance_by_token",

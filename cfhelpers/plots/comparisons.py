@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +13,7 @@ from cfhelpers.metrics import Interval, mean_and_interval
 from cfhelpers.plots.parts import (
     COLOURS,
     knob,
+    label_points,
     metric_label,
     new_axes,
     old_scores,
@@ -47,6 +48,7 @@ def retention_against_learning(records: Sequence[Record], ax: Axes | None = None
     metric = shared_metric(records)
     ax = new_axes(ax, width=5.4, height=4.2)
     names = list(dict.fromkeys(map(series, records)))
+    labels: list[tuple[str, float, float, str]] = []
     others = [name for name in names if name not in BOUNDS]
     for name in names:
         marker, colour = BOUNDS.get(name) or style(others.index(name))
@@ -68,12 +70,60 @@ def retention_against_learning(records: Sequence[Record], ax: Axes | None = None
         )
         for record, x, y in zip(points, new, old, strict=True):
             if knob(record) is not None and len(points) > 1:
-                ax.annotate(f"{knob(record):g}", (x.mean, y.mean), (4, 4), textcoords="offset points", fontsize=8)
+                labels.append((f"{knob(record):g}", x.mean, y.mean, colour))
     tasks = records[0].tasks
     ax.set_xlabel(f"learned: {metric_label(metric, tasks[-1])}")
     ax.set_ylabel(f"kept: {metric_label(metric, ', '.join(tasks[:-1]))}")
     _best_up_and_right(ax, metric)
+    label_points(ax, labels)
     ax.legend(loc="best")
+    return ax
+
+
+def fronts(by_name: Mapping[str, Sequence[Record]], setting: Callable[[Record], float], ax: Axes | None = None) -> Axes:
+    """Draw what is kept of the old tasks against what is learned of the new one, a line per method.
+
+    Test scores after the last task, means over seeds, with 95 % intervals from three seeds on; the setting stands
+    beside each point. The best corner is the upper right one: of a perplexity, both axes are turned round.
+
+    Args:
+        by_name: Records of one method with different settings, by the name to show; all of the same tasks.
+        setting: Returns the number that is turned, along which the points are joined.
+        ax: Where to draw.
+
+    Raises:
+        ValueError: The records are of different tasks or metrics.
+    """
+    everything = [record for records in by_name.values() for record in records]
+    metric = shared_metric(everything)
+    ax = new_axes(ax, width=5.8, height=4.4)
+    labels: list[tuple[str, float, float, str]] = []
+    for number, (name, records) in enumerate(by_name.items()):
+        marker, colour = style(number)
+        points = sorted(records, key=setting)
+        new = [shown_interval(record.scores(record.tasks[-1]), metric) for record in points]
+        old = [shown_interval(old_scores(record), metric) for record in points]
+        barred = len(points[0].seeds) > 2
+        ax.errorbar(
+            [each.mean for each in new],
+            [each.mean for each in old],
+            xerr=[each.half_width for each in new] if barred else None,
+            yerr=[each.half_width for each in old] if barred else None,
+            marker=marker,
+            color=colour,
+            linewidth=0.9,
+            elinewidth=0.5,
+            label=name,
+        )
+        labels += [(f"{setting(each):g}", x.mean, y.mean, colour) for each, x, y in zip(points, new, old, strict=True)]
+    *earlier, last = everything[0].tasks
+    ax.set_xlabel(f"learned: {metric_label(metric, last)}")
+    ax.set_ylabel(f"kept: {metric_label(metric, ', '.join(earlier))}")
+    if metric == "perplexity":
+        ax.invert_xaxis()
+        ax.invert_yaxis()
+    label_points(ax, labels)
+    ax.legend(loc="best", fontsize=8)
     return ax
 
 

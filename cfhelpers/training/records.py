@@ -216,6 +216,10 @@ def in_other_order(record: Record, tasks: Sequence[str]) -> Record:
     return replace(record, tasks=list(tasks), results=reordered.tolist(), **per_task, **per_seed, **empty)
 
 
+PER_SEED = ("seeds", "results", "initial", "selection", "seconds")
+"""Fields with one entry for each seed."""
+
+
 def merge_seeds(records: Sequence[Record]) -> Record:
     """Join records of the same experiment with different seeds into one.
 
@@ -232,10 +236,24 @@ def merge_seeds(records: Sequence[Record]) -> Record:
         raise ValueError(f"Records share a seed: {seeds}.")
     merged = copy.deepcopy(first)
     for record in records[1:]:
-        for name in ("seeds", "results", "initial", "selection", "curves", "losses", "seconds"):
+        for name in (*PER_SEED, "curves", "losses"):
             getattr(merged, name).extend(copy.deepcopy(getattr(record, name)))
         for name, values in record.extra.items():
             merged.extra[name] = [*merged.extra.get(name, []), *values]
         merged.peak_memory_bytes = max(merged.peak_memory_bytes, record.peak_memory_bytes)
         merged.stored_bytes = max(merged.stored_bytes, record.stored_bytes)
     return merged
+
+
+def split_seeds(record: Record) -> list[Record]:
+    """Return one record for each seed, so that ``merge_seeds`` gives this one back.
+
+    What an experiment wrote beside the measured numbers (texts and truth values in ``extra``) is left out.
+    """
+    single = []
+    for index, seed in enumerate(record.seeds):
+        own: dict[str, Any] = {name: [getattr(record, name)[index]] for name in PER_SEED}
+        own |= {name: [each for each in getattr(record, name) if each["seed"] == seed] for name in ("curves", "losses")}
+        own["extra"] = {name: [each[index]] for name, each in record.extra.items() if isinstance(each, list)}
+        single.append(replace(copy.deepcopy(record), **own))
+    return single

@@ -19,7 +19,7 @@ import torch
 
 RESULTS = Path(__file__).parent / "results"
 FEWEST_PAIRS = 3
-PEERS = ("opacus", "backpack-for-pytorch")
+PEERS = ("opacus", "backpack-for-pytorch", "kronfluence")
 """The packages that are compared with, as they are called where they come from."""
 _Times = dict[str, float]
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -60,12 +60,19 @@ def paired(
         except Exception as error:  # a peer that cannot do this workload is a result
             found[name] = {"error": f"{type(error).__name__}: {error}".splitlines()[0][:200]}
             continue
-        pairs: list[tuple[_Times, _Times]] = []
-        start = time.perf_counter()
-        while len(pairs) < FEWEST_PAIRS or time.perf_counter() - start < seconds:
-            pairs.append((_timed(functions[base], device), _timed(function, device)))
-        found[name] = {kind: _summary([(one[kind], other[kind]) for one, other in pairs]) for kind in ("cpu", "wall")}
+        found[name] = pairs_of(functions[base], function, seconds, device)
     return found
+
+
+def pairs_of(
+    base: Callable[[], object], function: Callable[[], object], seconds: float, device: str = "cpu"
+) -> dict[str, dict[str, float]]:
+    """The time of a function relative to that of another called just before it, for so many seconds, both warmed up."""
+    pairs: list[tuple[_Times, _Times]] = []
+    start = time.perf_counter()
+    while len(pairs) < FEWEST_PAIRS or time.perf_counter() - start < seconds:
+        pairs.append((_timed(base, device), _timed(function, device)))
+    return {kind: _summary([(one[kind], other[kind]) for one, other in pairs]) for kind in ("cpu", "wall")}
 
 
 def _timed(function: Callable[[], object], device: str) -> _Times:

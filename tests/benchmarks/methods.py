@@ -2,8 +2,9 @@
 
 Time relative to full fine-tuning ("naive") in pairs in one process, and peak memory in a process of its own: LoRA (r 8
 on all linear layers), a soft prompt of ten vectors, distillation with the teacher in the loop, and with its outputs for
-a fixed data set kept. Memory is all that training holds: the model, gradients, Adam's moments, activations, a teacher.
-For adapter and prompt the bytes to store per task are stated; for the kept outputs their size, and how far the
+a fixed data set kept; self-distillation fine-tuning, in which the model writes at every step. Memory is all that
+training holds: the model, gradients, Adam's moments, activations, a teacher. For adapter and prompt the bytes to store
+per task are stated; for the kept outputs their size, and how far the
 divergence over the kept outcomes is from the true one.
 """
 
@@ -22,7 +23,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from cfhelpers.methods import LwF
+from cfhelpers.methods import LwF, SelfDistillationFineTuning
 from cfhelpers.methods.divergence import mean_divergence, predictions
 from cfhelpers.methods.kept_outputs import KeptOutputs
 from cfhelpers.models.prompted import with_prompts
@@ -30,8 +31,8 @@ from cfhelpers.models.soft_prompt import SoftPrompt
 from tests.benchmarks import measure, report
 from tests.benchmarks.workloads import WORKLOADS, Workload, known_name
 
-NAIVE, TOP_K, RANK, PROMPT_LENGTH = "naive", 32, 8, 10
-METHODS = (NAIVE, "lora", "prompt", "distillation", "kept")
+NAIVE, TOP_K, RANK, PROMPT_LENGTH, ANSWER = "naive", 32, 8, 10, 16
+METHODS = (NAIVE, "lora", "prompt", "distillation", "kept", "sdft")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -142,6 +143,15 @@ def distilled(workload: Workload, top_k: int | None) -> Callable[[], None]:
     return trained(workload.model, workload, method)
 
 
+def self_taught(workload: Workload) -> Callable[[], None]:
+    """A step of self-distillation fine-tuning, the first half of each row for a question and the rest its answer."""
+    half = workload.batches[0]["attention_mask"].sum(dim=1, keepdim=True) // 2
+    is_answer = torch.arange(workload.batches[0]["labels"].shape[1], device=half.device) >= half
+    batch = {**workload.batches[0], "labels": workload.batches[0]["labels"].where(is_answer, -100)}
+    method = SelfDistillationFineTuning(length=ANSWER).protect(workload.model)
+    return trained(workload.model, replace(workload, batches=[batch]), method)
+
+
 BESIDE = {"lora": with_adapter, "prompt": with_prompt}
 STEPS: dict[str, Callable[[Workload], Callable[[], None]]] = {
     NAIVE: lambda workload: trained(workload.model, workload),
@@ -149,6 +159,7 @@ STEPS: dict[str, Callable[[Workload], Callable[[], None]]] = {
     "prompt": lambda workload: trained(with_prompt(workload), workload),
     "distillation": lambda workload: distilled(workload, None),
     "kept": lambda workload: distilled(workload, TOP_K),
+    "sdft": self_taught,
 }
 
 

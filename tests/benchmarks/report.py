@@ -76,7 +76,15 @@ def _fisher(result: dict[str, Any]) -> str:
         cells = " | ".join(cell(*pair) for pair in zip(found, bases, strict=True))
         lines.append(f"| {name} | {cells} | {error} |")
     lines += [""] + [f"- {name}: {workload['description']}" for name, workload in workloads.items()]
-    return "\n".join(lines + _first_calls(workloads)) + "\n"
+    return "\n".join(lines + _first_calls(workloads) + _apart(result)) + "\n"
+
+
+def _apart(result: dict[str, Any]) -> list[str]:
+    """A line on each group of methods that was measured at another time than the rest."""
+    names: dict[str, list[str]] = {}
+    for method, when in result.get("apart", {}).items():
+        names.setdefault(_machine(when), []).append(method)
+    return [f"- measured apart, on {machine}: {', '.join(methods)}" for machine, methods in names.items()]
 
 
 def _first_calls(workloads: dict[str, Any]) -> list[str]:

@@ -283,7 +283,9 @@ def test_results_hands_on_chapter_and_profile(monkeypatch: pytest.MonkeyPatch, c
     monkeypatch.setattr(results, "regenerate", lambda *a, **k: calls.append((a, k)) or Path("03.json"))
     monkeypatch.setattr(summary, "update_readme", lambda path: calls.append(path.name))
     assert commands.main(["results", "03", "--profile", "laptop"]) == 0
-    assert calls == [(("03",), {"profile": "laptop"}), "README.md"]
+    assert calls == [(("03",), {"profile": "laptop", "keep": False}), "README.md"]
+    assert commands.main(["results", "03", "--keep"]) == 0
+    assert calls[2] == (("03",), {"profile": "tiny", "keep": True})
     assert commands.main(["results", "99"]) == 1
     assert "'99' has no stored results; there are 01" in capsys.readouterr().err
 

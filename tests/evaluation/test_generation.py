@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from cfhelpers.evaluation.generation import own_texts
+from cfhelpers.evaluation.generation import own_texts, write_on
 from cfhelpers.fisher import fisher_diagonal
 from cfhelpers.methods import EWC, EWCOnGenerations
 from tests import toys
@@ -121,3 +121,28 @@ def test_a_text_ends_at_the_first_of_several_ends(where):
 def test_more_tokens_than_the_model_has_positions_are_named():
     with pytest.raises(ValueError, match="texts of 65 tokens are longer than the model's 64 positions: set length=64"):
         own_texts(toys.causal_model(), 2, length=65)
+
+
+def test_a_model_writes_on_after_each_beginning_as_if_it_stood_alone():
+    model = toys.causal_model(initializer_range=1.0).train()
+    with torch.no_grad():
+        model.lm_head.weight.mul_(50)  # so sure that a draw is the most probable token
+    beginnings = [[7], [9, 5, 12, 8], [15, 11]]
+    expected = []
+    for beginning in beginnings:
+        row = list(beginning)
+        while len(row) < len(beginning) + 6 and END not in row[len(beginning) :]:
+            with torch.no_grad():
+                row.append(int(model.eval()(input_ids=torch.tensor([row])).logits[0, -1].argmax()))
+        expected.append(row[len(beginning) :])
+    model.train()
+    assert write_on(model, beginnings, length=6) == expected
+    assert model.training
+
+
+def test_what_is_written_on_stops_with_its_end():
+    torch.manual_seed(0)
+    written = write_on(writer(w1=1.5), [[5, 6], [7]] * 40, length=8)
+    assert {len(row) for row in written} == set(range(1, 9))
+    assert all(END not in row[:-1] for row in written)
+    assert all(row[-1] == END for row in written if len(row) < 8)

@@ -19,7 +19,9 @@ from cfhelpers.methods import (
     OnlineEWC,
     Replay,
     SelfDistillation,
+    SelfDistillationFineTuning,
     SynapticIntelligence,
+    self_distillation_fine_tuning,
 )
 from cfhelpers.methods.divergence import divergence, predictions
 from cfhelpers.methods.entropy_gated import gate
@@ -323,6 +325,69 @@ def test_the_gated_loss_is_the_loss_weighed_target_by_target(make):
     assert found.item() == pytest.approx(total / 40, rel=1e-4)
 
 
+# Self-distillation fine-tuning ---------------------------------------------------------------------------------------
+
+
+def scripted(model, beginnings, *, length):
+    """In place of draws: an answer that depends on its question alone."""
+    return [[5 + (sum(each) + place) % 14 for place in range(1 + sum(each) % length)] for each in beginnings]
+
+
+def test_the_teacher_reads_the_answer_and_the_question_again(monkeypatch):
+    monkeypatch.setattr(self_distillation_fine_tuning, "write_on", scripted)
+    old, data, n = causal(), dialogues(), torch.tensor(40)
+    student, batch = moved(old), batch_of(data)
+    output = student(**batch, num_items_in_batch=n)
+    found = output.loss + SelfDistillationFineTuning(length=5).protect(old).extra_loss(student, batch, output, n)
+    student, old, total = copy.deepcopy(student).double().eval(), old.double().eval(), 0.0
+    for row in data:
+        question = row["input_ids"][:1]  # what stands before the first target
+        (answer,) = scripted(None, [question], length=5)
+        nats = []
+        for place in range(len(answer)):
+            with torch.no_grad():
+                ours = student(input_ids=torch.tensor([question + answer[:place]])).logits[0, -1]
+                shown = row["input_ids"] + question + answer[:place]
+                theirs = old(input_ids=torch.tensor([shown])).logits[0, -1]
+            nats.append(kl64(softmax64(ours), softmax64(theirs)))
+        total += (len(row["input_ids"]) - 1) * sum(nats) / len(nats)
+    assert found.item() == pytest.approx(total / 40, rel=1e-4)
+
+
+def test_only_questions_with_answers_can_be_answered():
+    method, old = SelfDistillationFineTuning(), causal()
+    batch, n = batch_of(dialogues()), torch.tensor(40)
+    assert method.extra_loss(old, batch, old(**batch), n) is None  # the first task has nothing before it
+    method.protect(old)
+    batch["labels"][3] = batch["input_ids"][3]
+    with pytest.raises(ValueError, match=r"a question .* and then an answer"):
+        method.extra_loss(old, batch, old(**batch), n)
+    with pytest.raises(ValueError, match=r"a question .* and then an answer"):
+        method.extra_loss(old, batch_of(texts()), None, n)
+    with pytest.raises(ValueError, match="needs tasks of dialogue, and 'sst2' is none"):
+        learn_once(
+            toys.runtime(),
+            "roberta",
+            ["sst2", "topics"],
+            SelfDistillationFineTuning(),
+            plan=Plan(1, 2, 1e-3, 1),
+            progress=False,
+        )
+
+
+def test_what_is_written_at_a_step_is_the_students_own(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        self_distillation_fine_tuning,
+        "write_on",
+        lambda model, *a, **k: asked.append(model) or scripted(model, *a, **k),
+    )
+    old = causal()
+    student, batch = moved(old), batch_of(dialogues())
+    SelfDistillationFineTuning().protect(old).extra_loss(student, batch, student(**batch), torch.tensor(40))
+    assert asked == [student]
+
+
 # In a trainer --------------------------------------------------------------------------------------------------------
 
 
@@ -351,6 +416,7 @@ METHODS = {
     "own texts": lambda: SelfDistillation(2.0, count=7, length=12),
     "gated": lambda: EntropyGated(top_k=5),
     "combined": lambda: Combined([L2SP(3.0), LwF(2.0), EntropyGated(top_k=5)]),
+    "sdft": lambda: SelfDistillationFineTuning(length=4),
 }
 FOR_CLASSIFIERS = ("forward", "reverse", "kept", "gated", "combined")
 CASES = [("causal", name) for name in METHODS] + [("classifier", name) for name in FOR_CLASSIFIERS]
@@ -366,7 +432,8 @@ def setting(make, name):
 
 
 @pytest.mark.parametrize(("make", "name"), CASES)
-def test_four_micro_batches_of_four_equal_one_batch_of_sixteen(make, name, tmp_path):
+def test_four_micro_batches_of_four_equal_one_batch_of_sixteen(make, name, tmp_path, monkeypatch):
+    monkeypatch.setattr(self_distillation_fine_tuning, "write_on", scripted)  # no draws, which batches would change
     ends = []
     for size in (16, 4):
         student, data, method = setting(make, name)
@@ -405,6 +472,7 @@ def test_a_resumed_run_comes_to_the_same_numbers(make, name, tmp_path):
         ("dialogpt", ["persona", "workplace"], LwF(1.0, top_k=4)),
         ("dialogpt", ["persona", "workplace"], SelfDistillation(1.0, count=4, length=12)),
         ("dialogpt", ["persona", "workplace"], EntropyGated()),
+        ("dialogpt", ["persona", "workplace"], SelfDistillationFineTuning(length=3)),
         ("dialogpt", ["persona", "workplace"], Combined([EWC(10.0), Replay(1), LwF(1.0)])),
         ("roberta", ["sst2", "topics"], LwF(1.0)),
         ("roberta", ["sst2", "topics"], LwF(1.0, top_k=4)),
@@ -503,6 +571,7 @@ def test_a_combinations_state_is_refused_by_another():
         (lambda: SelfDistillation(1.0, count=0), "count"),
         (lambda: SelfDistillation(1.0, top_k=0), "top_k"),
         (lambda: EntropyGated(top_k=1), "top_k"),
+        (lambda: SelfDistillationFineTuning(length=0), "length"),
         (lambda: KeptOutputs(0, 1.0), "top_k"),
     ],
 )

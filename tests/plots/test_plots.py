@@ -10,6 +10,7 @@ from matplotlib.container import ErrorbarContainer
 
 from cfhelpers import plots
 from cfhelpers.metrics import mean_and_interval
+from cfhelpers.plots.parts import style
 from cfhelpers.training.records import Record
 
 mpl.use("Agg")
@@ -235,6 +236,33 @@ def test_a_share_is_a_knob_too_and_is_written_beside_its_point():
     ax: Any = plots.retention_against_learning(records)
     assert texts(ax) == {"0.1", "0.5"}
     np.testing.assert_allclose(bars_of(ax, "replay")[0][:, 1], [39, 89])
+
+
+def test_a_front_joins_the_settings_of_each_method_and_shows_both_intervals():
+    by_name = {
+        "a": [make_record(old=0.2, new=0.9, steps=8.0), make_record(old=0.6, new=0.5, steps=2.0)],
+        "b": [make_record(old=0.4, new=0.7, steps=3.0)],
+    }
+    ax: Any = plots.fronts(by_name, lambda record: record.method["steps"])
+    points, (horizontal, vertical) = bars_of(ax, "a")
+    np.testing.assert_allclose(points, [[51, 59], [91, 19]])
+    old, new = mean_and_interval([56.0, 60.0, 61.0]), mean_and_interval([54.0, 50.0, 49.0])
+    np.testing.assert_allclose(vertical[0][:, 1], [old.low, old.high])
+    np.testing.assert_allclose(horizontal[0][:, 0], [new.low, new.high])
+    assert [text.get_text() for text in ax.texts] == ["2", "8", "3"]
+    assert legend(ax) == ["a", "b"]
+
+
+def test_labels_run_into_no_other_label_and_no_other_point():
+    grid = [make_record(old=o, new=n, name="ewc", strength=o + n) for o in (0.5, 0.55) for n in (0.5, 0.58, 0.66)]
+    ax: Any = plots.retention_against_learning([*grid, make_record(name="lwf", old=0.52, new=0.9, strength=1.0)])
+    ax.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert len(boxes) == len(grid)
+    assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[:i])
+    points = ax.transData.transform(bars_of(ax, "ewc")[0])
+    assert not any(box.contains(*point) for box in boxes for point in points)
+    assert {text.get_color() for text in ax.texts} == {style(0)[1]}
 
 
 def test_scores_are_read_out_as_they_are_drawn():

@@ -1,11 +1,20 @@
 """Records: what is written is what is read, whole or not at all."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 
-from cfhelpers.training.records import Record, find_record, in_other_order, load_json, save_json
+from cfhelpers.training.records import (
+    Record,
+    find_record,
+    in_other_order,
+    load_json,
+    merge_seeds,
+    save_json,
+    split_seeds,
+)
 
 
 def record(**changes) -> Record:
@@ -72,6 +81,23 @@ def test_what_is_not_a_record_is_refused(tmp_path):
         save_json({"loss": float("inf")}, path)
 
 
+def test_seeds_are_split_and_merged_again():
+    points = [{"seed": seed, "training": "sst2", "step": 0, "task": "sst2", "score": seed / 10} for seed in (3, 5)]
+    losses = [{"seed": seed, "training": "sst2", "step": 1, "loss": 1.0 * seed} for seed in (3, 5)]
+    whole = record(
+        curves=points, losses=losses, initial=[[0.1, 0.2], [0.3, 0.4]], selection=[[0.5, 0.6], [0.7, 0.8]],
+        seconds=[1.0, 2.0], stored_bytes=7, extra={"far": [[0.5], [0.25]], "stage": "report", "chosen": True},
+    )  # fmt: skip
+    single = split_seeds(whole)
+    assert [each.seeds for each in single] == [[3], [5]]
+    assert single[1].matrix(5)[1].tolist() == [0.5, 0.7]
+    assert (single[1].curves, single[1].losses, single[1].seconds) == ([points[1]], [losses[1]], [2.0])
+    assert single[1].extra == {"far": [[0.25]]}
+    merged = merge_seeds(single)
+    merged.extra |= {"stage": "report", "chosen": True}
+    np.testing.assert_equal(asdict(merged), asdict(whole))
+
+
 def test_one_record_is_found_by_method_and_settings():
     records = [record(), record(method={"name": "ewc", "strength": 100.0}), record(method={"name": "naive"})]
     assert find_record(records, "ewc", strength=100.0) is records[1]
@@ -99,3 +125,21 @@ def test_what_learns_each_task_by_itself_can_be_read_in_another_order():
         in_other_order(record(), ["mnli", "sst2"])  # sst2 falls from .9 to .6
     with pytest.raises(ValueError, match="is of sst2, mnli, not of sst2"):
         in_other_order(kept, ["sst2"])
+
+
+def test_a_record_comes_apart_into_its_seeds_and_together_again():
+    whole = record(
+        initial=[[0.1, 0.2], [0.3, 0.4]], selection=[[0.5, 0.6], [0.7, 0.8]], seconds=[1.0, 2.0], stored_bytes=7,
+        curves=[{"seed": n, "training": "sst2", "step": 0, "task": "sst2", "score": n / 10} for n in (3, 3, 5)],
+        losses=[{"seed": 5, "training": "sst2", "step": 1, "loss": 2.0}],
+        extra={"projected": [[1.0], [2.0]], "experiment": "how little", "chosen": True},
+    )  # fmt: skip
+    first, second = split_seeds(whole)
+    assert (first.seeds, second.seeds) == ([3], [5])
+    assert (first.seconds, first.initial, first.extra) == ([1.0], [[0.1, 0.2]], {"projected": [[1.0]]})
+    assert [len(each.curves) for each in (first, second)] == [2, 1]
+    assert [len(each.losses) for each in (first, second)] == [0, 1]
+    np.testing.assert_equal(second.results, [whole.results[1]])
+    again = merge_seeds([first, second])
+    again.extra |= {"experiment": "how little", "chosen": True}
+    np.testing.assert_equal(vars(again), vars(whole))

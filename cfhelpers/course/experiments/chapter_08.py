@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import random
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 
@@ -12,8 +14,20 @@ from cfhelpers.course.experiments.experiment import Experiment
 from cfhelpers.evaluation.scores import evaluate_task
 from cfhelpers.fisher import Importance, fisher_diagonal
 from cfhelpers.fisher.naming import named_parameters
-from cfhelpers.methods import EWC, L2SP, Combined, EntropyGated, Joint, LwF, Method, Naive, Replay, SelfDistillation
-from cfhelpers.methods.divergence import mean_divergence
+from cfhelpers.methods import (
+    EWC,
+    L2SP,
+    Combined,
+    EntropyGated,
+    Joint,
+    LwF,
+    Method,
+    Naive,
+    Replay,
+    SelfDistillation,
+    SelfDistillationFineTuning,
+)
+from cfhelpers.methods.divergence import Direction, mean_divergence
 from cfhelpers.methods.penalty import QuadraticPenalty
 from cfhelpers.models.copying import frozen_copy
 from cfhelpers.tasks.encoding import EncodedTask, encode_task
@@ -169,43 +183,90 @@ def _one_of_each() -> tuple[Method, ...]:
 
 _STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0)
 _OWN_STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0)
+DIRECTIONS: tuple[Direction, ...] = ("forward", "reverse")
 
-EXPERIMENTS = (
-    Experiment(
+
+def _persona(
+    profile: str, plain: tuple[Method, ...], sweeps: Mapping[str, list[Method]], **settings: Any
+) -> Experiment:
+    """Where the old model is asked, and how hard it pulls, in one profile."""
+    return Experiment(
         "08",
         "persona",
         "dialogpt",
         ("persona", "workplace"),
-        (Naive(), Joint()),
-        {
-            "tiny": {
-                "lwf": [LwF(strength) for strength in _STRENGTHS],
-                "lwf_reverse": [LwF(strength, temperature=1.0, direction="reverse") for strength in _STRENGTHS],
-                "lwf_replay": [Combined([Replay(16, share=0.25), LwF(strength)]) for strength in _STRENGTHS],
-                "own_texts": [SelfDistillation(strength) for strength in _OWN_STRENGTHS],
-                "ewc": [EWC(strength, variant="sample") for strength in (3e2, 1e3, 3e3, 1e4, 3e4)],
-            },
-        },
-        Closeness(),
-        profiles=("tiny",),
+        plain,
+        {profile: sweeps},
+        profiles=(profile,),
         curves=(),
         selection_seeds=(100,),
+        **settings,
+    )
+
+
+def _cloud(name: str, methods: tuple[Method, ...], **changes: Any) -> Experiment:
+    """Further points for the cloud of distances, each with another plan."""
+    return Experiment(
+        "08",
+        name,
+        "dialogpt",
+        ("persona", "workplace"),
+        methods,
+        measure=Closeness(),
+        profiles=("tiny",),
+        curves=(),
+        changes=changes,
+    )
+
+
+EXPERIMENTS = (
+    _persona(
+        "tiny",
+        (Naive(), Joint(), EntropyGated()),
+        {
+            "lwf": [LwF(strength) for strength in _STRENGTHS],
+            "lwf_reverse": [LwF(strength, temperature=1.0, direction="reverse") for strength in _STRENGTHS],
+            "lwf_replay": [Combined([Replay(16, share=0.25), LwF(strength)]) for strength in _STRENGTHS],
+            "own_texts": [SelfDistillation(strength) for strength in _OWN_STRENGTHS],
+            "ewc": [EWC(strength, variant="sample") for strength in (3e2, 1e3, 3e3, 1e4, 3e4)],
+        },
+        measure=Closeness(),
+    ),
+    # Naive and joint training of this model are in the records of chapter 3.
+    _persona("laptop", (), {"lwf": [LwF(strength) for strength in (0.1, 0.4, 1.6)]}, changes={"curve_points": 1}),
+    Experiment(
+        "08",
+        "self-distillation fine-tuning",
+        "dialogpt",
+        ("persona", "workplace"),
+        (SelfDistillationFineTuning(),),
+        profiles=("laptop",),
+        changes={"curve_points": 1},
+        reported_seeds=(0,),
     ),
     *(
-        Experiment(
-            "08",
-            f"rate {rate:g}, {steps} steps",
-            "dialogpt",
-            ("persona", "workplace"),
-            _one_of_each(),
-            measure=Closeness(),
-            profiles=("tiny",),
-            curves=(),
-            changes={"steps": steps, "learning_rate": rate},
-            reported_seeds=(0,),
-        )
-        for rate, steps in ((2.5e-4, 60),)
+        _cloud(f"{steps} new steps", (Naive(), EntropyGated()), new_steps=steps, curve_points=1)
+        for steps in (12, 20, 45, 75)  # 30 are the plan's own, above
     ),
+    Experiment(
+        "08",
+        "direction",
+        "dialogpt",
+        ("persona", "workplace"),
+        tuple(
+            LwF(strength, temperature=1.0, direction=direction)
+            for direction in DIRECTIONS
+            for strength in (0.1, 0.2, 0.4, 0.8, 1.6)
+        ),
+        profiles=("tiny",),
+        curves=(),
+        changes={"curve_points": 1},
+    ),
+    *(
+        _cloud(f"rate {rate:g}, {steps} steps", (Naive(),), learning_rate=rate, steps=steps, curve_points=1)
+        for rate, steps in ((1.25e-4, 120), (1e-3, 30), (1.5e-3, 30))
+    ),
+    _cloud("rate 0.00025, 60 steps", _one_of_each(), learning_rate=2.5e-4, steps=60),
     Experiment(
         "08",
         "afterwards",
