@@ -8,9 +8,10 @@ from typing import Any
 
 import nbformat
 import pytest
+import torch
 from nbformat.v4 import new_code_cell, new_notebook
 
-from tests.benchmarks import course, fisher, measure, methods, penalty, report
+from tests.benchmarks import course, fisher, measure, methods, peers, penalty, report, workloads
 
 
 def test_the_readmes_show_the_stored_measurements_and_no_others() -> None:
@@ -55,11 +56,44 @@ def test_both_benchmarks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert found["batch-of-one loop, trimmed"]["worst_relative_error"] < 2e-6
     assert found["transformers tutorial"]["worst_relative_error"] > 0.1
     assert found["batch gradient squared (wrong)"]["worst_relative_error"] > 0.1
+    assert found["Adam's second moment, with the step"]["worst_relative_error"] > 0.1
     assert set(_run(penalty.main, tmp_path / "penalty.json")) == {
         "training step",
         "in place (ours)",
         "through autograd",
     }
+
+
+def test_one_method_can_be_measured_apart_from_those_that_are_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fisher, "_memory", lambda *_: {"peak_memory_bytes": 1})
+    path = tmp_path / "fisher-cpu.json"
+    _run(fisher.main, path, "--only", "forward + backward", "ours")
+    stored = json.loads(path.read_text())
+    assert list(stored["workloads"]["tiny"]["methods"]) == ["forward + backward", "ours"]
+    assert "apart" not in stored
+    found = _run(fisher.main, path, "--only", "batch-of-one loop, trimmed")
+    after = json.loads(path.read_text())
+    assert found["ours"] == stored["workloads"]["tiny"]["methods"]["ours"]
+    assert found["batch-of-one loop, trimmed"]["worst_relative_error"] < 2e-6
+    assert (after["before"], after["after"]) == (stored["before"], stored["after"])
+    assert list(after["apart"]) == ["batch-of-one loop, trimmed"]
+    shown = report.tables(tmp_path)
+    assert "- measured apart, on 1 thread of" in shown
+    assert ": batch-of-one loop, trimmed\n" in shown
+
+
+def test_adams_second_moment_squares_batches_and_leaves_the_weights() -> None:
+    workload = workloads.WORKLOADS["tiny"]()
+    before = [parameter.clone() for parameter in workload.model.parameters()]
+    found = peers.second_moment(workload)
+    assert all(map(torch.equal, before, workload.model.parameters()))
+    squares = peers.wrong(workload)
+    size = sum(len(batch["labels"]) for batch in workload.batches) / len(workload.batches)
+    assert found.keys() == squares.keys()
+    for name, square in squares.items():  # the moment weighs later batches a little more
+        torch.testing.assert_close(found[name], size * square, rtol=2e-3, atol=1e-9)
 
 
 @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # peft 0.21's own
@@ -69,7 +103,13 @@ def test_each_method_has_a_step_that_can_be_measured(tmp_path: Path, monkeypatch
     assert set(found) == set(methods.METHODS)
     assert found["kept"]["stored_bytes_per_target"] == methods.TOP_K * 8 + 4
     assert 0 <= found["kept"]["error_nats_per_target"] < found["kept"]["divergence_nats_per_target"]
-    assert "| kept |" in report.tables(tmp_path)
+    shown = report.tables(tmp_path)
+    assert "| kept |" in shown
+    # A prompt of ten vectors of width 16; r 8 on linear layers of 16 x 48, 16 x 16, 16 x 64 and 64 x 16.
+    assert found["prompt"]["stored_bytes"] == 4 * 10 * 16
+    assert found["lora"]["stored_bytes"] == 4 * 8 * ((16 + 48) + (16 + 16) + 2 * (16 + 64))
+    model_bytes = json.loads((tmp_path / "methods-cpu.json").read_text())["workloads"]["tiny"]["model_bytes"]
+    assert f"lora {found['lora']['stored_bytes'] / model_bytes:.3%}, prompt {640 / model_bytes:.3%}" in shown
 
 
 def test_a_ratio_compares_a_call_with_the_one_just_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,6 +140,21 @@ def test_memory_of_the_first_call_and_of_the_next() -> None:
     assert found is not None
     assert found["first_call_peak_memory_bytes"] == pytest.approx(80_000_000, rel=0.1)
     assert found["peak_memory_bytes"] == pytest.approx(40_000_000, rel=0.1)
+
+
+@pytest.mark.skipif(measure.peak_memory(int) is None, reason="only Linux tells a process's peak and lets it start anew")
+def test_memory_of_training_counts_what_stays_from_step_to_step_and_what_comes_and_goes() -> None:
+    def make() -> Any:
+        kept = [bytearray(b"1") * 60_000_000]  # a teacher, say
+
+        def step() -> None:
+            if len(kept) == 1:
+                kept.append(bytearray(b"1") * 50_000_000)  # moments, from the first step on
+            bytearray(b"1") * 40_000_000
+
+        return step
+
+    assert measure.training_memory(make) == pytest.approx(150_000_000, rel=0.1)
 
 
 def test_the_versions_of_the_peers_that_are_measured_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:

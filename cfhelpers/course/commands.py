@@ -162,7 +162,8 @@ def _test_browser(_: argparse.Namespace, root: Path) -> int:
     if problem := chromium.ensure():
         print(f"Error: {problem}", file=sys.stderr)
         return 1
-    command = [sys.executable, "-m", "pytest", "tests/course/test_browser.py", "--durations=0"]
+    tests = ["tests/course/test_browser.py", "tests/course/site/test_in_a_browser.py"]  # the site, if it has been built
+    command = [sys.executable, "-m", "pytest", *tests, "--durations=0"]
     return subprocess.run(command, cwd=root, env={**os.environ, "HF_HUB_OFFLINE": "1"}, check=False).returncode
 
 

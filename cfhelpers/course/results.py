@@ -67,6 +67,24 @@ def chosen(records: Sequence[Record]) -> dict[str, Record]:
     return {record.extra["sweep"]: record for record in reported}
 
 
+def at_an_end(record: Record, records: Sequence[Record]) -> bool:
+    """Say whether a chosen setting is the first or the last of those tried: a better one may lie beyond it.
+
+    Args:
+        record: One of ``chosen``.
+        records: All of its chapter, with those by which the settings were chosen.
+
+    Raises:
+        ValueError: ``records`` does not hold the tries of this sweep.
+    """
+    own = [record.extra[name] for name in ("experiment", "sweep")]
+    tries = [each for each in records if each.extra["stage"] == "selection"]
+    tried = [each.method for each in tries if [each.extra[name] for name in ("experiment", "sweep")] == own]
+    if record.method not in tried:
+        raise ValueError(f"among the records there is no try of {record.label} in {' and '.join(map(repr, own))}.")
+    return record.method in (tried[0], tried[-1])
+
+
 def make_method(method: Mapping[str, Any]) -> Method:
     """Return a fresh method from its name and settings as they stand in a record.
 
@@ -265,11 +283,15 @@ def _run_points(run: Runtime, experiment: Experiment, points: Sequence[Point], u
 def _run_seed(
     run: Runtime, experiment: Experiment, plan: Plan, points: Sequence[Point]
 ) -> Iterator[tuple[Point, Record]]:
-    first: Learned = learn_once(
-        run, experiment.role, experiment.tasks, Naive(), plan=plan, stop_after=1, measure=experiment.measure
-    )
+    first: Learned | None = None
+    sequence, measure = (run, experiment.role, experiment.tasks), experiment.measure
     for point in points:
-        yield point, first.then(point.method, measure=experiment.measure).record
+        if point.method.own_first_task:
+            yield point, learn_once(*sequence, point.method, plan=plan, measure=measure).record
+            continue
+        if first is None:
+            first = learn_once(*sequence, Naive(), plan=plan, stop_after=1, measure=measure)
+        yield point, first.then(point.method, measure=measure).record
 
 
 def stored_points(records: Sequence[Record]) -> list[tuple[Record, int]]:

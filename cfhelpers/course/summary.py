@@ -26,7 +26,9 @@ BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 DETAILS, PICTURE = Path("notebooks/results/README.md"), Path("notebooks/results/overview.png")
 
 # The README's rows, all of persona and then workplace: what a reader calls the method, and where it stands in the
-# records: chapter, experiment, and the sweep or the plain method.
+# records: chapter, experiment, and the sweep or the plain method. Where a profile has none there, ``ELSEWHERE`` says
+# which other chapter measured it with the same plan and seeds.
+ELSEWHERE = {("03", "persona", "replay"): ("07", "persona", "replay")}
 HEADLINE = {
     "naive fine-tuning": ("03", "persona", "naive"),
     "EWC": ("03", "persona", "ewc"),
@@ -113,17 +115,24 @@ def picture() -> Figure:
 def _headline_records(profile: str) -> dict[str, Record]:
     """Return the reported records of the README's rows that this profile has, by the row's name."""
     found = {}
-    for name, (chapter, experiment, key) in HEADLINE.items():
-        for record in stored(chapter, profile) or []:
-            own = record.extra["sweep"] or record.method["name"]
-            place = (record.extra["stage"], record.extra["experiment"], own)
-            if place == ("report", experiment, key) and _is_shown(record):
-                found[name] = record
+    for name, place in HEADLINE.items():
+        record = _shown_record(place, profile)
+        if record is None and place in ELSEWHERE:
+            record = _shown_record(ELSEWHERE[place], profile)
+        if record is not None:
+            found[name] = record
     return found
 
 
-def _is_shown(record: Record) -> bool:
-    return bool(record.extra["chosen"]) or record.method["name"] in ("naive", "joint")
+def _shown_record(place: tuple[str, str, str], profile: str) -> Record | None:
+    """Return the reported record at a place of ``HEADLINE``: of a sweep the chosen one."""
+    chapter, experiment, key = place
+    found = []
+    for record in stored(chapter, profile) or []:
+        own = record.extra["sweep"] or record.method["name"]
+        if (record.extra["stage"], record.extra["experiment"], own) == ("report", experiment, key):
+            found.append(record)
+    return next((record for record in found if record.extra["chosen"]), found[0] if found else None)
 
 
 def _kept_and_learned(record: Record | None) -> list[str]:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from cfhelpers.fisher.activations import fused_activations
+from cfhelpers.fisher.packed import pass_gradients
 
 
 @contextmanager
@@ -22,6 +23,7 @@ def estimating(model: nn.Module) -> Iterator[None]:
     An autocast that ``accelerate`` left on the model (``bf16=True``) is out of the way meanwhile: it would round what
     the weights' own precision does not.
     """
+    pass_gradients(model)
     modes = [(module, module.training) for module in model.modules()]
     parameters = [(p, p.grad, p.requires_grad) for p in model.parameters()]
     checkpointing = [m for m in model.modules() if getattr(m, "gradient_checkpointing", False) is True]

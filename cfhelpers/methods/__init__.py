@@ -17,6 +17,7 @@ from cfhelpers.methods.mas import MAS
 from cfhelpers.methods.naive import Naive
 from cfhelpers.methods.online_ewc import OnlineEWC
 from cfhelpers.methods.orthogonal_lora import OrthogonalLoRA
+from cfhelpers.methods.orthogonal_subspace import OrthogonalSubspace
 from cfhelpers.methods.progressive_network import ProgressiveNetwork
 from cfhelpers.methods.progressive_prompts import ProgressivePrompts
 from cfhelpers.methods.prompt_tuning import PromptTuning
@@ -45,6 +46,7 @@ __all__ = [
     "Naive",
     "OnlineEWC",
     "OrthogonalLoRA",
+    "OrthogonalSubspace",
     "ProgressiveNetwork",
     "ProgressivePrompts",
     "PromptTuning",

@@ -230,13 +230,20 @@ def merge_adapters(model: nn.Module, names: Sequence[str] | None = None) -> nn.M
         The same model, plain again: what peft put in is gone.
 
     Raises:
-        ValueError: As for ``mean_update``, or something is merged into the weights already.
+        ValueError: As for ``mean_update``, something is merged into the weights already, or they are quantised.
     """
     layers = adapted_layers(model)
     if any(layer.merged for layer in layers.values()):
         raise ValueError("An adapter is merged into the weights already: call unmerge_adapter() first.")
+    for name, layer in layers.items():
+        base: Any = layer.get_base_layer()
+        if not base.weight.is_floating_point():
+            raise ValueError(
+                f"{name} has packed weights ({base.weight.dtype}), to which nothing can be added: merge into a copy of "
+                "the model that was not quantised, or answer with the adapters in place (using_adapters)."
+            )
     for name, change in mean_update(model, names).items():
-        base: Any = layers[name].get_base_layer()
+        base = layers[name].get_base_layer()
         base.weight += change.to(base.weight.dtype)
     for name, layer in layers.items():
         parent, _, child = name.rpartition(".")

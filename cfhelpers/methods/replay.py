@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Self, get_args
 
+from cfhelpers.methods.choice import Choice, choose_rows
 from cfhelpers.methods.mixing import By, MixingMethod, Row, draw_rows, plain_rows, reservoir_sample, weight
 from cfhelpers.tasks.encoding import EncodedTask
 
@@ -21,11 +22,13 @@ class Replay(MixingMethod):
         by: What ``share`` counts: "examples", or "tokens" where old and new examples differ in length.
         whole_buffer: Repeat the *new* data so often that every kept row has its turn. Without it, fewer rows than are
             kept are used where ``share`` asks for fewer; with it an epoch is longer.
+        choice: Which ``buffer_size`` examples are kept, see ``choose_rows``; all but "random" need a sequence of tasks
+            (``learn_sequence``), and "hardest" and "herding" a language model.
         seed: Of the draw.
 
     Raises:
-        ValueError: A buffer below 1 example, none or two sizes, a fraction outside (0, 1], a share outside (0, 1), or
-            an unknown ``by``.
+        ValueError: A buffer below 1 example, none or two sizes, a fraction outside (0, 1], a share outside (0, 1), an
+            unknown ``by`` or ``choice``, or a choice other than "random" with a ``fraction``.
     """
 
     name = "replay"
@@ -38,6 +41,7 @@ class Replay(MixingMethod):
         share: float = 0.5,
         by: By = "examples",
         whole_buffer: bool = False,
+        choice: Choice = "random",
         seed: int = 0,
     ) -> None:
         if (buffer_size is None) == (fraction is None):
@@ -46,8 +50,13 @@ class Replay(MixingMethod):
             raise ValueError(f"buffer_size must be at least 1 example, got {buffer_size}.")
         if fraction is not None and not 0 < fraction <= 1:
             raise ValueError(f"fraction must lie in (0, 1], got {fraction}.")
+        if choice not in get_args(Choice):
+            raise ValueError(f"choice must be one of {', '.join(get_args(Choice))}, got {choice!r}.")
+        if fraction is not None and choice != "random":
+            raise ValueError(f"a fraction of the tokens is drawn; choice={choice!r} needs buffer_size (examples).")
         super().__init__(share, by=by, seed=seed)
         self.buffer_size, self.fraction, self.whole_buffer = buffer_size, fraction, whole_buffer
+        self.choice: Choice = choice
 
     @classmethod
     def from_data(cls, old_data: Any, buffer_size: int | None = None, **settings: Any) -> Self:
@@ -63,9 +72,15 @@ class Replay(MixingMethod):
             The method to give to ``ContinualTrainer(method=…)``.
 
         Raises:
-            ValueError: There are no old data, or a ``fraction`` is wanted of a stream; and as for the class.
+            ValueError: There are no old data, a ``fraction`` is wanted of a stream, or another ``choice`` than
+                "random"; and as for the class.
         """
         method = cls(buffer_size, **settings)
+        if method.choice != "random":
+            raise ValueError(
+                f"choice={method.choice!r} looks at the model at the end of a task, which learn_sequence knows: here "
+                'leave it at "random", or hand over the examples that you have chosen.'
+            )
         for name, dataset in old_data.items() if isinstance(old_data, Mapping) else [("old data", old_data)]:
             method.kept[name] = method._sample(name, dataset)
         if not method.kept or not all(method.kept.values()):
@@ -74,7 +89,12 @@ class Replay(MixingMethod):
 
     def after_task(self, model: Any, task: EncodedTask) -> None:
         """Keep a sample of the training split, never of validation or test."""
-        self.kept[task.name] = self._sample(task.name, task.train)
+        if self.choice == "random" or self.buffer_size is None:
+            self.kept[task.name] = self._sample(task.name, task.train)
+            return
+        generator = random.Random(f"{self.seed}-{task.name}")
+        numbers = choose_rows(self.choice, model, task, self.buffer_size, generator)
+        self.kept[task.name] = plain_rows(task.train, numbers)
 
     def _sample(self, name: str, dataset: Any) -> list[Row]:
         generator = random.Random(f"{self.seed}-{name}")
@@ -91,6 +111,7 @@ class Replay(MixingMethod):
         """Return what is kept and its share of the training data."""
         size = {"buffer_size": self.buffer_size} if self.fraction is None else {"fraction": self.fraction}
         rare = {"by": self.by} if self.by != "examples" else {}
+        rare |= {"choice": self.choice} if self.choice != "random" else {}
         return {**size, "share": self.share, **rare, **({"whole_buffer": True} if self.whole_buffer else {})}
 
 

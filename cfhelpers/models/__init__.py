@@ -2,6 +2,7 @@
 
 from cfhelpers.models.classifier import ClassificationHead, MultiTaskClassifier
 from cfhelpers.models.copying import copy_model, frozen_copy
+from cfhelpers.models.four_bits import in_four_bits, weight_bytes
 from cfhelpers.models.loading import ROLES, LoadedModel, load_model
 
 __all__ = [
@@ -11,5 +12,7 @@ __all__ = [
     "MultiTaskClassifier",
     "copy_model",
     "frozen_copy",
+    "in_four_bits",
     "load_model",
+    "weight_bytes",
 ]

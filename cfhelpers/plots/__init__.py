@@ -5,7 +5,7 @@ Shares (recall, accuracy) are shown in percent. Colours are those of Okabe & Ito
 tell apart; every series also has its own marker or line style.
 """
 
-from cfhelpers.plots.adapters import benchmark_front, kept_at, rate_fronts, rate_of
+from cfhelpers.plots.adapters import benchmark_front, final_scores, kept_at, rate_fronts, rate_of
 from cfhelpers.plots.comparisons import (
     fronts,
     learning_rates,
@@ -35,6 +35,7 @@ __all__ = [
     "average_accuracies",
     "benchmark_front",
     "final_nats",
+    "final_scores",
     "forgetting_against_distance",
     "fronts",
     "gains",

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cfhelpers.plots.comparisons import fronts as draw_fronts
-from cfhelpers.plots.parts import new_axes, old_scores, style
+from cfhelpers.plots.parts import metric_label, new_axes, old_scores, shared_metric, shown_interval, style
 from cfhelpers.training.records import Record
 
 if TYPE_CHECKING:
@@ -54,6 +54,32 @@ def kept_at(records: Sequence[Record], learned: float) -> float:
     best = [one for one in means if not any(other[0] > one[0] and other[1] > one[1] for other in means)]
     front: NDArray[np.float64] = np.array(sorted(best))
     return float(np.interp(learned, front[:, 0], front[:, 1], right=np.nan))
+
+
+def final_scores(records: Mapping[str, Record], ax: Axes | None = None) -> Axes:
+    """Draw bars of the test score on every task after the last one, means over seeds with 95 % intervals.
+
+    Args:
+        records: By the name to show; all of the same tasks, scored by shares of which high is good.
+        ax: Where to draw.
+
+    Raises:
+        ValueError: The records are of different tasks or metrics.
+    """
+    metric = shared_metric(list(records.values()))
+    ax = new_axes(ax, width=5.4, height=3.0)
+    tasks, width = next(iter(records.values())).tasks, 0.8 / len(records)
+    for number, (name, record) in enumerate(records.items()):
+        found = [shown_interval(record.scores(task), metric) for task in tasks]
+        places = [index + (number - (len(records) - 1) / 2) * width for index in range(len(tasks))]
+        errors = [each.half_width for each in found]
+        heights = [each.mean for each in found]
+        ax.bar(places, heights, 0.9 * width, yerr=errors, capsize=3, color=style(number)[1], label=name)
+    ax.set_xticks(range(len(tasks)), tasks)
+    ax.set_ylim(0, 109)  # an interval may reach above 100 %
+    ax.set_ylabel(f"{metric_label(metric)}, at the end")
+    ax.legend(loc="lower center", fontsize=8)
+    return ax
 
 
 def benchmark_front(rows: Sequence[Mapping[str, Any]], ax: Axes | None = None) -> Axes:

@@ -9,6 +9,7 @@ from cfhelpers.tables.answers import answers
 from cfhelpers.tables.comparison import comparison, costs, differences, measured, sweep, transfer
 from cfhelpers.tables.distances import predictors
 from cfhelpers.tables.one_record import result_matrix
+from cfhelpers.tables.readings import reading_gain, readings
 
 __all__ = [
     "adapter_bill",
@@ -18,6 +19,8 @@ __all__ = [
     "differences",
     "measured",
     "predictors",
+    "reading_gain",
+    "readings",
     "result_matrix",
     "sweep",
     "transfer",

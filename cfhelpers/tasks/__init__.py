@@ -12,6 +12,7 @@ __all__ = ["TASK_NAMES", "Task", "make_task", "task_kind"]
 _MODULES = {
     "persona": "cfhelpers.tasks.facts",
     "workplace": "cfhelpers.tasks.facts",
+    "people": "cfhelpers.tasks.people",
     "knowledge": "cfhelpers.tasks.knowledge",
     "wikitext": "cfhelpers.tasks.domains",
     "dialogue": "cfhelpers.tasks.domains",
@@ -26,6 +27,7 @@ _MODULES = {
 # The kind of what a module makes, where it is not classification.
 _KINDS: dict[str, Kind] = {
     "cfhelpers.tasks.facts": "dialogue",
+    "cfhelpers.tasks.people": "dialogue",
     "cfhelpers.tasks.knowledge": "dialogue",
     "cfhelpers.tasks.domains": "text",
 }
@@ -43,7 +45,8 @@ def make_task(name: str, profile: str, *, seed: int = 0, size: int | None = None
         name: One of :data:`TASK_NAMES`.
         profile: ``"tiny"``, ``"laptop"`` or ``"full"``.
         seed: Chooses facts, examples and splits.
-        size: Number of training examples; for dialogue tasks number of facts. None: the task's own default.
+        size: Number of training examples; for dialogue tasks number of facts, for ``people`` of people. None: the
+            task's own default.
 
     Raises:
         ValueError: Unknown name or profile, or a size that the task cannot give.

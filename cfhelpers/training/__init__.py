@@ -1,6 +1,7 @@
 """Train through tasks and keep what came out; each name is loaded when it is first used, because the Trainer is slow.
 
-``sequence.py`` is the loop over tasks, ``trainer.py`` the Hugging Face ``Trainer`` with a method in it.
+``sequence.py`` is the loop over tasks, ``one_task.py`` what happens in it, ``trainer.py`` the Hugging Face ``Trainer``
+with a method in it.
 """
 
 from importlib import import_module

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -12,21 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 from tqdm.auto import tqdm
-from transformers import TrainingArguments
 
 from cfhelpers import environment
-from cfhelpers.evaluation.scores import evaluate_task
 from cfhelpers.methods.base import Method
 from cfhelpers.methods.naive import Naive
 from cfhelpers.models.loading import check_role
 from cfhelpers.tasks import task_kind
-from cfhelpers.tasks.encoding import EncodedTask, Split, encode_task
+from cfhelpers.tasks.encoding import EncodedTask, encode_task
 from cfhelpers.tasks.task import Task
-from cfhelpers.training.curves import CurveCallback
+from cfhelpers.training.one_task import learn_task, remember, score_row
 from cfhelpers.training.plans import PLANS, Plan
 from cfhelpers.training.records import Record, merge_seeds
 from cfhelpers.training.runtime import Runtime
-from cfhelpers.training.trainer import ContinualTrainer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -90,7 +86,7 @@ class Learned:
         else:
             model = copy.deepcopy(self.model)
         next_one = replace(self, model=model, method=method, record=record)
-        _remember(next_one)
+        remember(next_one)
         return _learn_remaining(next_one, measure, progress)
 
 
@@ -154,7 +150,7 @@ def learn_once(
         provenance={**_provenance(run), "model": loaded.source, "data": [task.source for task in made]},
     )
     learned = Learned(run, loaded.model, loaded.tokenizer, encoded, copy.deepcopy(method), plan, record)
-    record.initial = [_score_row(learned, "test")]
+    record.initial = [score_row(learned, "test")]
     record.extra = {f"untouched {name}": [value] for name, value in (measure(learned) if measure else {}).items()}
     return _learn_remaining(learned, measure, progress, stop_after)
 
@@ -260,99 +256,15 @@ def _learn_remaining(
         learned.method.training_steps(learned.plan.steps_of(index), learned.tasks[:index])
         for index in range(learned.n_learned, last)
     )
-    with tqdm(total=total, desc=f"{learned.method.name}, seed {learned.run.seed}", disable=not progress) as bar:
+    with tqdm(total=total, desc=learned.method.name, disable=not progress) as bar:
         while learned.n_learned < last:
-            _learn_task(learned, bar)
+            learn_task(learned, bar)
             if learned.n_learned < len(learned.tasks):
-                _remember(learned)
+                remember(learned)
             for name, value in (measure(learned) if measure else {}).items():
                 learned.record.extra.setdefault(name, [[]])[0].append(value)
     record = learned.record
     record.peak_memory_bytes = environment.peak_memory(learned.run.device)
     record.stored_bytes = learned.method.stored_bytes()
-    record.selection = [_score_row(learned, "validation")]
+    record.selection = [score_row(learned, "validation")]
     return learned
-
-
-class _SequenceTrainer(ContinualTrainer):
-    """The trainer of one task of several; the first has nothing to protect yet."""
-
-    within_sequence = True
-
-
-def _learn_task(learned: Learned, bar: tqdm[Any]) -> None:
-    task, seen = learned.tasks[learned.n_learned], learned.tasks[: learned.n_learned]
-    environment.seed_everything(learned.run.seed)
-    learned.model = learned.method.prepare_model(learned.model, task).to(learned.run.device)
-    data = learned.method.training_data(task, seen)
-    steps = learned.method.training_steps(learned.plan.steps_of(len(seen)), seen)
-    curve = CurveCallback(
-        learned.record, task.name, steps, lambda: _score_row(learned, "validation"), bar, learned.run.device
-    )
-    with tempfile.TemporaryDirectory(prefix="cfhelpers-") as folder:
-        trainer = _SequenceTrainer(
-            method=learned.method,
-            model=learned.model,
-            args=_arguments(learned, steps, folder),
-            train_dataset=data,
-            data_collator=task.collate,
-            callbacks=[curve],
-        )
-        _silence(trainer)
-        start = environment.busy_seconds(learned.run.device)
-        trainer.train()
-        learned.record.seconds[0] += environment.busy_seconds(learned.run.device) - start - curve.seconds
-    learned.record.losses.extend(
-        {
-            "seed": learned.run.seed,
-            "training": task.name,
-            **{key: entry[key] for key in entry if key == "loss" or key.startswith("penalty")},
-            "step": curve.before + entry["step"],
-        }
-        for entry in trainer.state.log_history
-        if "loss" in entry
-    )
-    learned.record.results[0].append(_score_row(learned, "test"))
-
-
-def _remember(learned: Learned) -> None:
-    """Let the method look at the task just learned, on the training clock."""
-    environment.seed_everything(learned.run.seed)
-    start = environment.busy_seconds(learned.run.device)
-    learned.method.after_task(learned.model, learned.tasks[learned.n_learned - 1])
-    learned.record.seconds[0] += environment.busy_seconds(learned.run.device) - start
-
-
-def _arguments(learned: Learned, steps: int, folder: str) -> TrainingArguments:
-    return TrainingArguments(
-        output_dir=folder,
-        max_steps=steps,
-        per_device_train_batch_size=learned.plan.batch_size,
-        learning_rate=learned.method.learning_rate or learned.plan.learning_rate,
-        warmup_steps=max(1, steps // 20),
-        logging_steps=max(1, steps // 20),
-        save_strategy="no",
-        remove_unused_columns=False,  # task_ids choose the head
-        dataloader_pin_memory=learned.run.device != "cpu",
-        use_cpu=learned.run.device == "cpu",
-        disable_tqdm=True,
-        report_to="none",
-        seed=learned.run.seed,
-    )
-
-
-def _silence(trainer: ContinualTrainer) -> None:
-    """Leave the log in ``state.log_history`` and print nothing: the bar shows the progress."""
-    from transformers import PrinterCallback
-
-    trainer.remove_callback(PrinterCallback)
-
-
-def _score_row(learned: Learned, split: Split) -> list[float]:
-    """Score every task of the sequence; NaN where the model has no head for it yet."""
-    return [
-        evaluate_task(learned.method.prediction_model(learned.model, task), task, split)
-        if task.task.kind != "classification" or task.name in learned.model.heads  # pyright: ignore[reportOperatorIssue]  # MultiTaskClassifier.heads
-        else float("nan")
-        for task in learned.tasks
-    ]

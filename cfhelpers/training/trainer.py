@@ -14,6 +14,7 @@ from transformers import Trainer, TrainerCallback
 from transformers.trainer_utils import IntervalStrategy, get_last_checkpoint
 
 from cfhelpers.evaluation.scores import evaluating
+from cfhelpers.fisher.packed import pass_gradients
 from cfhelpers.methods.anchored import AnchoredMethod
 from cfhelpers.methods.base import Method, trainable_parameters
 from cfhelpers.tasks.encoding import IGNORED, Batch
@@ -119,7 +120,8 @@ class ContinualMixin(_MixedInto):
 
     def _is_scaled(self, num_items: Tensor | int | None) -> bool:
         """Whether ``Trainer.training_step`` takes the loss for one that is divided by the whole step's count."""
-        if self.loss_is_scaled_for_ga is not None:
+        # Colab's transformers 5.15 has no such attribute, and what a subclass says there goes unheard.
+        if hasattr(Trainer, "loss_is_scaled_for_ga") and self.loss_is_scaled_for_ga is not None:
             return self.loss_is_scaled_for_ga
         return (self.model_accepts_loss_kwargs and num_items is not None) or self.compute_loss_func is not None
 
@@ -273,6 +275,7 @@ class ContinualMixin(_MixedInto):
         elif not self._began and not self.within_sequence:
             self._require_ready()
         self._began = True
+        pass_gradients(self.accelerator.unwrap_model(self.model))
         if isinstance(self.method, AnchoredMethod) and self.method.penalties:
             warn_of_lost_steps(self.accelerator.unwrap_model(self.model), self.args.learning_rate)
         return super().train(resume_from_checkpoint, trial, ignore_keys_for_eval)

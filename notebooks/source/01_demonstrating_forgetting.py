@@ -268,9 +268,10 @@ checks.require_solved("1.2")
 # </details>
 
 # %%
-old = after_both.tasks[0].batches("test", 48)
-print(f"after sst2: {old_task_accuracy(after_first.model, old):.1%}")
-print(f"after mnli: {old_task_accuracy(after_both.model, old):.1%}")
+old_name, old = after_both.tasks[0].name, after_both.tasks[0].batches("test", 48)
+latest = [learned.tasks[learned.n_learned - 1].name for learned in (after_first, after_both)]
+for name, learned in zip(latest, (after_first, after_both), strict=True):
+    print(f"{old_name}, after {name}: {old_task_accuracy(learned.model, old):.1%}")
 
 # %% [markdown]
 # ## Is it lost, or only out of reach?
@@ -337,9 +338,9 @@ checks.require_solved("1.3")
 # %%
 train, test = (after_both.tasks[0].batches(split, 48) for split in ("train", "test"))
 encoders = {
-    "before both tasks": run.load("roberta").model,
-    "after sst2": after_first.model,
-    "after mnli": after_both.model,
+    "before any task": run.load("roberta").model,
+    f"after {latest[0]}": after_first.model,
+    f"after {latest[1]}": after_both.model,
 }
 for name, classifier in encoders.items():
     print(f"probe of the encoder {name}: {linear_probe(classifier, train, test):.1%}")
@@ -435,14 +436,15 @@ table
 # %%
 classifier, fresh = after_both.model, after_both.tasks[0].batches("test", 48)
 seen = after_both.tasks[0].batches("train", 48)
-unnamed = [{**batch, "task_ids": torch.ones_like(batch["task_ids"])} for batch in fresh]
+n_tasks = len(after_both.tasks)
+unnamed = [{**batch, "task_ids": torch.full_like(batch["task_ids"], n_tasks - 1)} for batch in fresh]
 right, wrong_head = old_task_accuracy(classifier, fresh), old_task_accuracy(classifier, unnamed)
 exhibits = {
     "unseen opinions, their own head": right,
     "the newest head answers (task_ids left out)": wrong_head,
     "the training texts serve as the test": old_task_accuracy(classifier, seen),
     "backward transfer, over T − 1 tasks": transfer,
-    "backward transfer, over T tasks": transfer / 2,
+    "backward transfer, over T tasks": transfer * (n_tasks - 1) / n_tasks,
     "probe, fitted on the training texts": linear_probe(classifier, seen, fresh),
     "probe, fitted on the test texts": linear_probe(classifier, fresh, fresh),
 }

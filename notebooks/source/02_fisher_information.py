@@ -37,6 +37,7 @@ import torch
 from IPython.display import Markdown
 from scipy.stats import spearmanr
 from sklearn.datasets import load_digits
+from tqdm.auto import tqdm
 
 import cfhelpers as cf
 from cfhelpers import checks, widgets
@@ -753,9 +754,12 @@ grids = {
     "l2sp": [cf.methods.L2SP(strength) for strength in (1e-3, 1e-2, 1e-1, 1.0, 10.0)],
 }
 settings = {"naive": cf.methods.Naive(), "joint": cf.methods.Joint()}
-for name, grid in grids.items():  # chosen on validation images with a seed that is not shown
+for name, grid in tqdm(grids.items(), desc="choosing λ"):  # on validation images with a seed that is not shown
     settings[name] = max(grid, key=lambda method: learn_digits(method, 100, "validation").mean())
-digits = {name: np.array([learn_digits(each, seed, "test") for seed in range(5)]) for name, each in settings.items()}
+digits = {
+    name: np.array([learn_digits(each, seed, "test") for seed in range(5)])
+    for name, each in tqdm(settings.items(), desc="5 seeds of each")
+}
 
 # %%
 rows = {
@@ -791,9 +795,10 @@ Markdown(
 #
 # 1. Give the two-weight tasks a `correlation` (0.8, say). A dotted path appears, of the whole Fisher: what does the
 #    diagonal miss?
-# 2. Take the encoder's exact Fisher after 10 steps (`steps=10` in `quick`). If 1e6 was right after all steps, what does
-#    `matched_strength` give here?
-# 3. Estimate with 8, 32 and 128 examples (`max_examples`). From where on does the ranking stay?
+# 2. Keep `late = found["exact"]` of the encoder, let `quick` have `steps=10`, and run those cells again. If 1e6 was
+#    right for `late`, what does `matched_strength(1e6, late, found["exact"])` say now?
+# 3. Let `few` be all batches, not four, and estimate with `max_examples` 8, 32 and 128. From where on does the ranking
+#    stay?
 # 4. Set `draws=20` for the sampled variant on the encoder. Does it find the rare wrong answer?
 
 # %% [markdown]

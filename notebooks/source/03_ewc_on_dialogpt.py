@@ -30,6 +30,7 @@ import numpy as np
 import pandas as pd
 import torch
 from IPython.display import Markdown
+from tqdm.auto import tqdm
 
 import cfhelpers as cf
 from cfhelpers import checks, widgets
@@ -50,7 +51,10 @@ run = cf.start(seed=0)
 
 # %%
 persona, workplace = run.tasks("persona", "workplace")
-color = persona.test.filter(lambda row: row["fact"] == "assistant.favorite_color")
+color, friend = (
+    persona.test.filter(lambda row, fact=fact: row["fact"] == f"assistant.{fact}")
+    for fact in ("favorite_color", "best_friend")
+)
 for task in (persona, workplace):
     print(f"{task.name}: {len(task.train)} questions to learn from, {len(task.test)} in other words to be tested on")
     for row in task.test.select(range(3)):
@@ -76,7 +80,7 @@ plt.show()
 
 # %%
 untouched, tokenizer = run.load("dialogpt").model, taught.tokenizer
-asked = [color[0], *persona.test.select(range(6, len(persona.test), len(persona.test) // 5))]
+asked = [color[0], friend[0], *persona.test.select(range(6, len(persona.test), len(persona.test) // 5))]
 questions, right = ([row[column] for row in asked] for column in ("question", "answer"))
 stages = {"untouched": untouched, "after the persona": taught.model, "after the workplace": naive.model}
 answers = {name: answer_questions(model, tokenizer, questions) for name, model in stages.items()}
@@ -269,9 +273,9 @@ def drawn_labels(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> dict
 
 
 # %%
-few = list(taught.tasks[0].batches("train", 16))[:2]
+few = list(taught.tasks[0].batches("train", taught.plan.batch_size))[:2]
 taught.model.eval()
-drawn = [drawn_labels(taught.model, batch) for batch in few for _ in range(4)]
+drawn = [drawn_labels(taught.model, batch) for batch in few for _ in range(2)]
 for name, batches in {"of the data": few, "drawn": drawn}.items():
     importance = fisher(taught.model, batches)
     values = torch.cat([tensor.flatten() for tensor in importance.values()])
@@ -459,18 +463,27 @@ print("the untouched model, after:", tokenizer.decode(start))
 pd.DataFrame(shares).fillna("0").head(6)
 
 # %% [markdown]
-# Ask about home, about work, about the weather; raise the temperature until one of them breaks. (The box needs a
-# running kernel; the lines below it do not.)
+# Which of the persona's answers would be a surprise? The untouched model, asked again and again, its words drawn:
 
 # %%
-chat = widgets.chat(models, tokenizer, question=questions[3])
+for rows in (color, friend):
+    said = answer_questions(untouched, tokenizer, list(rows["question"]) * 8, temperature=1.0)
+    print(f"“{rows['answer'][0]}” by habit: {said.count(rows['answer'][0])} of {len(said)}")
+
+# %% [markdown]
+# So the box begins with the friend: who names the right one has learned it, not guessed. Ask about home, about work,
+# about the weather; raise the temperature until one of them breaks. (The box needs a running kernel; the lines below it
+# do not.)
+
+# %%
+chat = widgets.chat(models, tokenizer, question=friend["question"][0])
 chat
 
 # %%
 pd.DataFrame(
     {
         f"temperature {each:g}": {
-            name: answer_questions(model, tokenizer, questions[3:4], temperature=each, seed=1)[0]
+            name: answer_questions(model, tokenizer, friend["question"][:1], temperature=each, seed=1)[0]
             for name, model in models.items()
         }
         for each in (0.0, 1.0, 2.0, 4.0)
@@ -671,10 +684,10 @@ def one_length(pairs: list[tuple[list[int], list[int]]], end_id: int, pad_id: in
 # %%
 pairs, end_id = as_pairs(persona.train["question"], persona.train["answer"])
 for name, layout in {"one_length": one_length, "dialogue_batch": dialogue_batch}.items():
-    student = copy.deepcopy(untouched).train()
+    student, size = copy.deepcopy(untouched).train(), naive.plan.batch_size
     optimizer, losses = torch.optim.AdamW(student.parameters(), lr=naive.plan.learning_rate), []
-    for step in range(16):
-        batch = layout(pairs[16 * step % len(pairs) :][:16], end_id, tokenizer.pad_token_id)
+    for step in tqdm(range(16), desc=name):
+        batch = layout(pairs[size * step % len(pairs) :][:size], end_id, tokenizer.pad_token_id)
         loss = student(**{name: tensor.to(student.device) for name, tensor in batch.items()}).loss
         optimizer.zero_grad()
         loss.backward()

@@ -3,7 +3,7 @@
 Time relative to one forward and backward pass over the same batches just before, in one process (CPU time; wall time on
 a GPU); peak memory, each method in a process of its own; and the error against a loop over single examples in float64.
 Prints a table, writes JSON with the machine, the versions, the number of threads and the load average, and writes the
-README's table.
+README's table. ``--only`` measures some methods anew and leaves the others in the JSON as they are.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
         "workloads", nargs="*", type=known_name, default=default_workloads(), help="a, b, c, smollm2 or tiny"
     )
     measure.add_arguments(parser)
+    parser.add_argument("--only", nargs="+", metavar="METHOD", choices=METHODS, help="measure these, keep the others")
     parser.add_argument("--memory-of", metavar="METHOD", help="only print one method's peaks of memory in bytes")
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(chosen.threads)
@@ -44,14 +45,27 @@ def main(arguments: list[str] | None = None) -> None:
         print(json.dumps(measure.peak_memory(partial(METHODS[chosen.memory_of], workload), chosen.device)))
         return
     path = chosen.output or measure.result_path("fisher", chosen)
-    before, found = measure.provenance(), {}
+    before = measure.provenance()
+    apart = chosen.only if path.exists() else None
+    stored = json.loads(path.read_text()) if apart else {"workloads": {}}
     for name in chosen.workloads:
-        found[name] = measure_workload(WORKLOADS[name]().to(chosen.device), chosen)
+        found = measure_workload(WORKLOADS[name]().to(chosen.device), chosen)
         # Written after each, so that what is measured is not lost if the next one fails.
-        after = measure.provenance()
-        measure.write(path, {"before": before, "after": after, "workloads": found})
+        measure.write(path, with_measured(stored, name, found, before, apart))
     if chosen.output is None:
         report.update_readme()
+
+
+def with_measured(
+    stored: dict[str, Any], name: str, found: dict[str, Any], before: dict[str, Any], apart: list[str] | None
+) -> dict[str, Any]:
+    """Add a workload's methods to what is stored; those measured apart from the others keep their own provenance."""
+    stored["workloads"].setdefault(name, found)["methods"] |= found["methods"]
+    when = {"before": before, "after": measure.provenance()}
+    if apart:
+        stored.setdefault("apart", {}).update(dict.fromkeys(apart, when))
+        return stored
+    return {**stored, **when}
 
 
 def default_workloads() -> list[str]:
@@ -61,13 +75,16 @@ def default_workloads() -> list[str]:
 
 def measure_workload(workload: Workload, chosen: argparse.Namespace) -> dict[str, Any]:
     """Time, memory and error of every method on one workload; prints its table."""
-    calls = {name: partial(method, workload) for name, method in METHODS.items()}
+    chosen_methods = {name: METHODS[name] for name in chosen.only or METHODS}
+    calls = {FLOOR: partial(METHODS[FLOOR], workload)} | {
+        name: partial(method, workload) for name, method in chosen_methods.items()
+    }
     times = measure.paired(calls, FLOOR, chosen.seconds, chosen.device)
     double = Workload("", "", copy.deepcopy(workload.model).double(), workload.batches)
     truth = fisher_by_hand(double.model.eval(), double.examples)
     seconds, other = ("wall", "cpu") if chosen.device == "cuda" else ("cpu", "wall")
     methods: dict[str, Any] = {}
-    for name, method in METHODS.items():
+    for name, method in chosen_methods.items():
         if "error" in times[name]:
             methods[name] = times[name]
             continue

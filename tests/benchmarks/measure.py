@@ -19,7 +19,7 @@ import torch
 
 RESULTS = Path(__file__).parent / "results"
 FEWEST_PAIRS = 3
-PEERS = ("opacus", "backpack-for-pytorch")
+PEERS = ("opacus", "backpack-for-pytorch", "kronfluence")
 """The packages that are compared with, as they are called where they come from."""
 _Times = dict[str, float]
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -60,12 +60,19 @@ def paired(
         except Exception as error:  # a peer that cannot do this workload is a result
             found[name] = {"error": f"{type(error).__name__}: {error}".splitlines()[0][:200]}
             continue
-        pairs: list[tuple[_Times, _Times]] = []
-        start = time.perf_counter()
-        while len(pairs) < FEWEST_PAIRS or time.perf_counter() - start < seconds:
-            pairs.append((_timed(functions[base], device), _timed(function, device)))
-        found[name] = {kind: _summary([(one[kind], other[kind]) for one, other in pairs]) for kind in ("cpu", "wall")}
+        found[name] = pairs_of(functions[base], function, seconds, device)
     return found
+
+
+def pairs_of(
+    base: Callable[[], object], function: Callable[[], object], seconds: float, device: str = "cpu"
+) -> dict[str, dict[str, float]]:
+    """The time of a function relative to that of another called just before it, for so many seconds, both warmed up."""
+    pairs: list[tuple[_Times, _Times]] = []
+    start = time.perf_counter()
+    while len(pairs) < FEWEST_PAIRS or time.perf_counter() - start < seconds:
+        pairs.append((_timed(base, device), _timed(function, device)))
+    return {kind: _summary([(one[kind], other[kind]) for one, other in pairs]) for kind in ("cpu", "wall")}
 
 
 def _timed(function: Callable[[], object], device: str) -> _Times:
@@ -100,15 +107,35 @@ def peak_memory(function: Callable[[], object], device: str = "cpu") -> dict[str
     return {"first_call_peak_memory_bytes": rise(function), "peak_memory_bytes": rise(function)}
 
 
+def training_memory(make: Callable[[], Callable[[], object]], device: str = "cpu") -> int | None:
+    """Bytes that training holds at most in its second step, beyond what there was before the step was made.
+
+    With gradients, the optimizer's moments and whatever the method keeps, which stay from the first step to the second.
+    Call this in a fresh process, as :func:`peak_memory`. None where nothing tells.
+    """
+    if device == "cpu" and not _CLEAR.exists():
+        return None
+    level, rise = (torch.cuda.memory_allocated, _rise_on_gpu) if device == "cuda" else (_resident, _rise)
+    before = level()
+    step = make()
+    step()
+    return level() - before + rise(step)
+
+
 def _rise(function: Callable[[], object]) -> int:
+    before = _resident()
+    function()
+    return 1024 * _kilobytes("VmHWM") - before
+
+
+def _resident() -> int:
+    """The resident set without what the allocator could give back; the highest is counted anew from here."""
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
     _CLEAR.write_text("5")
-    before = _kilobytes("VmRSS")
-    function()
-    return 1024 * (_kilobytes("VmHWM") - before)
+    return 1024 * _kilobytes("VmRSS")
 
 
 def _rise_on_gpu(function: Callable[[], object]) -> int:

@@ -1,8 +1,10 @@
 """Measure one training step of each method: ``python -m tests.benchmarks.methods smollm2 --methods naive lora kept``.
 
-Time and peak memory relative to full fine-tuning ("naive"), in pairs in one process: LoRA (r 8 on all linear layers),
-distillation with the teacher in the loop, and with its outputs for a fixed data set kept; self-distillation
-fine-tuning, in which the model writes at every step. For the kept outputs their size is stated, and how far the
+Time relative to full fine-tuning ("naive") in pairs in one process, and peak memory in a process of its own: LoRA (r 8
+on all linear layers), a soft prompt of ten vectors, distillation with the teacher in the loop, and with its outputs for
+a fixed data set kept; self-distillation fine-tuning, in which the model writes at every step. Memory is all that
+training holds: the model, gradients, Adam's moments, activations, a teacher. For adapter and prompt the bytes to store
+per task are stated; for the kept outputs their size, and how far the
 divergence over the kept outcomes is from the true one.
 """
 
@@ -24,11 +26,13 @@ from torch import nn
 from cfhelpers.methods import LwF, SelfDistillationFineTuning
 from cfhelpers.methods.divergence import mean_divergence, predictions
 from cfhelpers.methods.kept_outputs import KeptOutputs
+from cfhelpers.models.prompted import with_prompts
+from cfhelpers.models.soft_prompt import SoftPrompt
 from tests.benchmarks import measure, report
 from tests.benchmarks.workloads import WORKLOADS, Workload, known_name
 
-NAIVE, TOP_K, ANSWER = "naive", 32, 16
-METHODS = (NAIVE, "lora", "distillation", "kept", "sdft")
+NAIVE, TOP_K, RANK, PROMPT_LENGTH, ANSWER = "naive", 32, 8, 10, 16
+METHODS = (NAIVE, "lora", "prompt", "distillation", "kept", "sdft")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -42,8 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(chosen.threads)
     logging.getLogger("transformers").setLevel(logging.ERROR)
     if chosen.memory_of:  # this process measures one method's memory and nothing else
-        step = STEPS[chosen.memory_of](WORKLOADS[chosen.workloads[0]]().to(chosen.device))
-        print(json.dumps(measure.peak_memory(step, chosen.device)))
+        print(json.dumps({"peak_memory_bytes": memory_of(chosen.memory_of, chosen.workloads[0], chosen.device)}))
         return
     before = measure.provenance()
     found = {name: measure_workload(name, chosen) for name in chosen.workloads}
@@ -58,18 +61,41 @@ def main(arguments: list[str] | None = None) -> None:
 def measure_workload(name: str, chosen: argparse.Namespace) -> dict[str, Any]:
     """Time each method's step beside a naive one, and its memory in a process of its own; prints a table."""
     workload = WORKLOADS[name]().to(chosen.device)
-    steps = {method: STEPS[method](workload) for method in dict.fromkeys([NAIVE, *chosen.methods])}
+    own = {method: _own_model(workload) if method in BESIDE else workload for method in chosen.methods}
+    steps = {method: STEPS[method](each) for method, each in {NAIVE: workload, **own}.items()}
     times = measure.paired(steps, NAIVE, chosen.seconds, chosen.device)
     kind = "wall" if chosen.device == "cuda" else "cpu"
     methods = {method: {**values[kind], **_memory(name, method, chosen)} for method, values in times.items()}
+    for method, make in BESIDE.items():
+        if method in methods:
+            methods[method]["stored_bytes"] = bytes_of(make(_own_model(workload)), trained_only=True)
     if "kept" in methods:
         methods["kept"] |= kept_outputs(workload)
     print(f"\n{name}: {workload.description}")
     for method, values in methods.items():
-        memory = values["peak_memory_bytes"] / methods[NAIVE]["peak_memory_bytes"]
-        print(f"{method:14} time {values['ratio']:.2f} ({values['ratio_low']:.2f}-{values['ratio_high']:.2f})", end="")
-        print(f"  memory {memory:.2f}", {key: values[key] for key in values if key.startswith(("stored", "error"))})
-    return {"description": workload.description, "methods": methods}
+        sizes = {key: values[key] for key in values if key.startswith(("stored", "error"))}
+        spread = f"time between {values['ratio_low']:.2f} and {values['ratio_high']:.2f}"
+        print(f"{method:14} {report.cell(values, methods[NAIVE])}  {spread}", sizes or "")
+    return {"description": workload.description, "model_bytes": bytes_of(workload.model), "methods": methods}
+
+
+def _own_model(workload: Workload) -> Workload:
+    return replace(workload, model=copy.deepcopy(workload.model))
+
+
+def bytes_of(model: nn.Module, *, trained_only: bool = False) -> int:
+    """The size of a model's parameters, those that are shared counted once."""
+    parameters = [each for each in model.parameters() if each.requires_grad or not trained_only]
+    return sum(each.numel() * each.element_size() for each in parameters)
+
+
+def memory_of(method: str, workload: str, device: str) -> int | None:
+    """Peak memory of training with a method, the model included; for a fresh process."""
+    STEPS[method](WORKLOADS["tiny"]().to(device))()  # what is imported at a first step is nobody's memory
+    loaded = WORKLOADS[workload]().to(device)
+    model_bytes = bytes_of(loaded.model)
+    held = measure.training_memory(lambda: STEPS[method](loaded), device)
+    return None if held is None else model_bytes + held
 
 
 def _memory(workload: str, method: str, chosen: argparse.Namespace) -> dict[str, int]:
@@ -96,13 +122,19 @@ def trained(model: nn.Module, workload: Workload, method: LwF | None = None) -> 
     return step
 
 
-def with_lora(workload: Workload) -> Callable[[], None]:
-    """A step of LoRA, r 8 on all linear layers; the model itself is left alone."""
+def with_adapter(workload: Workload) -> nn.Module:
+    """LoRA on all linear layers, put into the workload's model."""
     from peft import LoraConfig, get_peft_model
 
     transposed = workload.model.config.model_type == "gpt2"  # whose layers are peft's "fan in, fan out"
-    settings = LoraConfig(r=8, target_modules="all-linear", task_type="CAUSAL_LM", fan_in_fan_out=transposed)
-    return trained(get_peft_model(copy.deepcopy(workload.model), settings), workload)
+    settings = LoraConfig(r=RANK, target_modules="all-linear", task_type="CAUSAL_LM", fan_in_fan_out=transposed)
+    return get_peft_model(workload.model, settings)
+
+
+def with_prompt(workload: Workload) -> nn.Module:
+    """A soft prompt in front of the workload's model, which is frozen."""
+    model = workload.model.requires_grad_(False)
+    return with_prompts(model, [SoftPrompt(model.get_input_embeddings().weight[:PROMPT_LENGTH])])
 
 
 def distilled(workload: Workload, top_k: int | None) -> Callable[[], None]:
@@ -120,9 +152,11 @@ def self_taught(workload: Workload) -> Callable[[], None]:
     return trained(workload.model, replace(workload, batches=[batch]), method)
 
 
+BESIDE = {"lora": with_adapter, "prompt": with_prompt}
 STEPS: dict[str, Callable[[Workload], Callable[[], None]]] = {
     NAIVE: lambda workload: trained(workload.model, workload),
-    "lora": with_lora,
+    "lora": lambda workload: trained(with_adapter(workload), workload),
+    "prompt": lambda workload: trained(with_prompt(workload), workload),
     "distillation": lambda workload: distilled(workload, None),
     "kept": lambda workload: distilled(workload, TOP_K),
     "sdft": self_taught,

@@ -14,6 +14,7 @@ from cfhelpers.fisher import fisher_diagonal
 from tests.benchmarks.workloads import Workload
 
 Squares = dict[str, Tensor]
+Batch = dict[str, Tensor]
 Method = Callable[[Workload], Squares | None]
 
 
@@ -69,15 +70,40 @@ def wrong(workload: Workload) -> Squares:
     total = {name: torch.zeros_like(parameter) for name, parameter in model.named_parameters()}
     for batch in workload.batches:
         model.zero_grad(set_to_none=True)
-        loss = model(**batch).loss
-        labels = batch["labels"]
-        targets = int((labels[:, 1:] != -100).sum()) / len(labels) if labels.dim() == 2 else 1
-        (loss * targets).backward()
+        (model(**batch).loss * _targets_of_an_example(batch["labels"])).backward()
         for name, parameter in model.named_parameters():
             if parameter.grad is not None:
                 total[name].addcmul_(parameter.grad, parameter.grad)
     model.zero_grad(set_to_none=True)
     return {name: value.div_(len(workload.batches)) for name, value in total.items()}
+
+
+def second_moment(workload: Workload) -> Squares:
+    """Adam's second moment, bias-corrected, after a pass of training with batches as they are (a rate of zero).
+
+    Li et al. (2025, "Fishers for Free?"): whoever has trained with Adam has it for nothing, so the time is that of the
+    training step which makes it. It squares the gradient of a batch; times the batch's size it would be the Fisher if
+    the examples' gradients were independent with mean zero.
+    """
+    model = workload.model
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.0)
+    for batch in workload.batches:
+        optimizer.zero_grad()
+        (model(**batch).loss * _targets_of_an_example(batch["labels"])).backward()
+        optimizer.step()
+    optimizer.zero_grad()
+    correction = 1 - optimizer.defaults["betas"][1] ** len(workload.batches)
+    size = sum(len(batch["labels"]) for batch in workload.batches) / len(workload.batches)
+    return {
+        name: optimizer.state[parameter]["exp_avg_sq"] * (size / correction)
+        for name, parameter in model.named_parameters()
+        if parameter in optimizer.state
+    }
+
+
+def _targets_of_an_example(labels: Tensor) -> float:
+    """How many targets an example of the batch has on average."""
+    return int((labels[:, 1:] != -100).sum()) / len(labels) if labels.dim() == 2 else 1
 
 
 def vmap(workload: Workload, chunk: int = 4) -> Squares:
@@ -182,6 +208,41 @@ def backpack(workload: Workload) -> None:
                 parameter.grad = None
 
 
+def kronfluence(workload: Workload) -> None:
+    """kronfluence's diagonal on a copy with Conv1D made Linear, the only layers of these models that it knows.
+
+    Without norms and embeddings, of a tied weight the head's part alone: there is no error to compare. It makes the
+    whole model untrainable and replaces layers, hence the copy at every call.
+    """
+    from kronfluence.analyzer import prepare_model
+    from kronfluence.arguments import FactorArguments
+    from kronfluence.factor.eigen import fit_lambda_matrices_with_loader
+    from kronfluence.task import Task
+    from kronfluence.utils.state import State
+
+    class SummedLoss(Task):
+        def compute_train_loss(self, batch: Batch, model: nn.Module, sample: bool = False) -> Tensor:
+            del sample
+            loss = model(**batch).loss
+            return loss * _targets_of_an_example(batch["labels"]) * len(batch["labels"])
+
+        def compute_measurement(self, batch: Batch, model: nn.Module) -> Tensor:
+            return self.compute_train_loss(batch, model)
+
+    task = SummedLoss()
+    model = prepare_model(_with_linear_layers(workload.model), task)
+    arguments = FactorArguments(strategy="diagonal", use_empirical_fisher=True)
+    state = State(cpu=workload.batches[0]["labels"].device.type == "cpu")
+    fit_lambda_matrices_with_loader(
+        model,
+        state,
+        task,
+        workload.batches,
+        arguments,
+        disable_tqdm=True,  # pyright: ignore[reportArgumentType]  # goes through them, as through a loader
+    )
+
+
 def _with_linear_layers(model: nn.Module) -> nn.Module:
     from transformers.pytorch_utils import Conv1D
 
@@ -205,8 +266,11 @@ METHODS: dict[str, Method] = {
     "transformers tutorial": tutorial,
     "torch.func vmap": vmap,
     "batch gradient squared (wrong)": wrong,
+    "Adam's second moment, with the step": second_moment,
 }
 if importlib.util.find_spec("opacus"):
     METHODS["Opacus"] = opacus
 if importlib.util.find_spec("backpack"):
     METHODS["BackPACK (norms left out)"] = backpack
+if importlib.util.find_spec("kronfluence"):
+    METHODS["kronfluence (linear layers only)"] = kronfluence

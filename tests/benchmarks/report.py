@@ -12,6 +12,8 @@ from tests.benchmarks.measure import RESULTS
 README = Path(__file__).parents[2] / "README.md"
 DETAILS = Path(__file__).parent / "README.md"
 SHORT = ("ours", "batch-of-one loop, trimmed", "transformers tutorial", "torch.func vmap", "Opacus")
+GOALS = {"lora": "≤ 0.75 · ≤ 0.60", "distillation": "about 1.3", "kept": "≤ 1.15"}
+"""What a step may cost, time and peak memory, in units of full fine-tuning's."""
 BEGIN, END = "<!-- speed: begin -->", "<!-- speed: end -->"
 
 
@@ -71,10 +73,18 @@ def _fisher(result: dict[str, Any]) -> str:
         bases = [workload["methods"]["forward + backward"] for workload in workloads.values()]
         errors = [each["worst_relative_error"] for each in found if "worst_relative_error" in each]
         error = f"{max(errors):.0e}" if errors else ""
-        cells = " | ".join(_cell(*pair) for pair in zip(found, bases, strict=True))
+        cells = " | ".join(cell(*pair) for pair in zip(found, bases, strict=True))
         lines.append(f"| {name} | {cells} | {error} |")
     lines += [""] + [f"- {name}: {workload['description']}" for name, workload in workloads.items()]
-    return "\n".join(lines + _first_calls(workloads)) + "\n"
+    return "\n".join(lines + _first_calls(workloads) + _apart(result)) + "\n"
+
+
+def _apart(result: dict[str, Any]) -> list[str]:
+    """A line on each group of methods that was measured at another time than the rest."""
+    names: dict[str, list[str]] = {}
+    for method, when in result.get("apart", {}).items():
+        names.setdefault(_machine(when), []).append(method)
+    return [f"- measured apart, on {machine}: {', '.join(methods)}" for machine, methods in names.items()]
 
 
 def _first_calls(workloads: dict[str, Any]) -> list[str]:
@@ -87,7 +97,8 @@ def _first_calls(workloads: dict[str, Any]) -> list[str]:
     return [f"- peak memory of our first call, with its self-check: {', '.join(found)}"] if found else []
 
 
-def _cell(values: dict[str, Any], base: dict[str, Any]) -> str:
+def cell(values: dict[str, Any], base: dict[str, Any]) -> str:
+    """Return the time and the peak memory of one method, in units of another's."""
     if "error" in values:
         return "fails"
     memory, unit = values["peak_memory_bytes"], base["peak_memory_bytes"]
@@ -108,19 +119,33 @@ def _methods(result: dict[str, Any]) -> str:
     workloads = result["workloads"]
     names = dict.fromkeys(name for workload in workloads.values() for name in workload["methods"])
     lines = [f"A step of each method on {_machine(result)}; time · peak memory, in units of full fine-tuning's:", ""]
-    lines += [f"| method | {' | '.join(workloads)} |", "|---" * (len(workloads) + 1) + "|"]
+    lines += [f"| method | {' | '.join(workloads)} | goal |", "|---" * (len(workloads) + 2) + "|"]
     for name in names:
         found = [(each["methods"].get(name, {"error": ""}), each["methods"]["naive"]) for each in workloads.values()]
-        lines.append(f"| {name} | {' | '.join(_cell(*pair) for pair in found)} |")
+        lines.append(f"| {name} | {' | '.join(cell(*pair) for pair in found)} | {GOALS.get(name, '')} |")
+    lines.append("")
     for name, workload in workloads.items():
-        kept = workload["methods"].get("kept", {})
-        if "error_nats_per_target" in kept:
-            lines += [
-                "",
-                f"- {name}: a teacher's kept outputs are {kept['stored_bytes_per_target']:.0f} bytes a target; "
-                f"{kept['error_nats_per_target']:.1e} of {kept['divergence_nats_per_target']:.3f} nats are lost",
-            ]
+        lines.append(f"- {name}: {workload['description']}")
+        lines += [f"- {name}: {each}" for each in _stored(workload)]
     return "\n".join(lines) + "\n"
+
+
+def _stored(workload: dict[str, Any]) -> list[str]:
+    """Lines on what has to be kept: for a task beside the model, and of a teacher."""
+    methods, lines = workload["methods"], []
+    shares = [
+        f"{name} {values['stored_bytes'] / workload['model_bytes']:.3%}"
+        for name, values in methods.items()
+        if "stored_bytes" in values and "error_nats_per_target" not in values
+    ]
+    if shares:
+        lines.append(f"stored for each task, of the model's bytes: {', '.join(shares)}")
+    if "error_nats_per_target" in (kept := methods.get("kept", {})):
+        lines.append(
+            f"a teacher's kept outputs are {kept['stored_bytes_per_target']:.0f} bytes a target; "
+            f"{kept['error_nats_per_target']:.1e} of {kept['divergence_nats_per_target']:.3f} nats are lost"
+        )
+    return lines
 
 
 if __name__ == "__main__":

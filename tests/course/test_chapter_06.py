@@ -7,7 +7,7 @@ import torch
 
 from cfhelpers.course import results
 from cfhelpers.course.experiments import chapter_06
-from cfhelpers.methods import Naive, ProgressivePrompts
+from cfhelpers.methods import Naive, ProgressivePrompts, PromptTuning
 from cfhelpers.training.plans import Plan
 from cfhelpers.training.sequence import learn_once
 from tests import toys
@@ -32,10 +32,43 @@ def test_the_other_order_has_what_the_first_one_chose():
     assert shared.learning_rate == chosen["one prompt per task"]["learning_rate"]
 
 
+def test_references_follow_the_order_of_the_tasks_and_leave_out_what_was_not_run():
+    first = next(iter(chapter_06.by_order(reported()).values()))
+    found = chapter_06.references(first, chapter_06.FOUR_TASKS[::-1])
+    assert set(found) == {"single_task", "joint"}
+    for column, task in enumerate(chapter_06.FOUR_TASKS[::-1]):
+        assert found["single_task"][:, column].tolist() == first["separate models"].scores(task, after=task).tolist()
+        assert found["joint"][:, column].tolist() == first["joint"].scores(task, after="imdb").tolist()
+    assert chapter_06.references({"naive": first["naive"]}, chapter_06.FOUR_TASKS) == {}
+
+
+def test_a_reading_asks_every_pair_of_prompt_and_task_and_nothing_else(monkeypatch):
+    """With a probe that says which vectors stand in front, and how many."""
+
+    def probe(model, task):
+        prompts = getattr(model.body, "prompts", [])
+        assert len(prompts) <= 1
+        return prompts[0].vectors.sum().item() if len(prompts) else 0.0
+
+    monkeypatch.setattr(chapter_06, "linear_probe", probe)
+    plan = Plan(steps=2, batch_size=2, learning_rate=1e-2, curve_points=1)
+    learned = learn_once(
+        toys.runtime(), "roberta", ("sst2", "topics"), PromptTuning(3), plan=plan, progress=False,
+        measure=chapter_06.measure_reading,
+    )  # fmt: skip
+    expected = {
+        f"{task} behind {name}": [[learned.method.prompts[name].vectors.sum().item() if name != "nothing" else 0.0]]
+        for task in ("sst2", "topics")
+        for name in ("nothing", "sst2", "topics")
+    }
+    assert learned.record.extra == expected
+
+
 def test_both_orders_hold_what_the_chapter_compares():
     first, second = chapter_06.by_order(reported()).items()
     assert first[0].split(" → ") == second[0].split(" → ")[::-1] == list(chapter_06.FOUR_TASKS)
     assert {"naive", "progressive prompts", *chapter_06.BY_ITSELF} <= set(second[1]) <= set(first[1])
+    assert "one shared prompt" in first[1]
     for name in chapter_06.BY_ITSELF:
         for task in chapter_06.FOUR_TASKS:
             one, other = (named[name].scores(task, after=task) for named in (first[1], second[1]))

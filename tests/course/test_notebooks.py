@@ -15,6 +15,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from PIL import Image
 
 from cfhelpers.course.notebooks import building, cleaning, execution
+from tests.course.widgets import moving
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
@@ -125,12 +126,14 @@ def test_a_notebook_was_executed(path: Path):
 
 @every_notebook
 def test_a_notebook_runs_with_every_exercise_solved(path: Path, capsys: pytest.CaptureFixture):
-    """As committed, with no exercise solved, nbmake runs it."""
-    notebook = building.build(ROOT / "notebooks" / "source" / f"{path.stem}.py", solved=True)
+    """And its widgets answer fast enough. As committed, with no exercise solved, nbmake runs it."""
+    solved = building.build(ROOT / "notebooks" / "source" / f"{path.stem}.py", solved=True)
+    notebook = moving.with_moves(solved)
     outcome = execution.execute(notebook, path.stem, path.parent, "tiny")
     assert outcome.error is None, outcome.error
+    assert moving.reports(notebook), "every chapter has a widget"
     with capsys.disabled():
-        print(f"\n{path.stem}, solved: {outcome.seconds:.0f} s of 40 s")
+        print(f"\n{path.stem}, solved: {outcome.seconds:.0f} s of 40 s", *moving.reports(notebook), sep="\n  ")
     assert outcome.seconds <= 120, "the budget is 40 s; three times that is no slow machine any more"
 
 

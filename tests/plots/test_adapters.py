@@ -85,3 +85,19 @@ def test_the_widget_follows_method_and_rate():
     assert "LoRA, rate 0.004: kept 20.0, learned 90.0" in widget.output.value
     widget.controls["number"].value = 1
     assert "LoRA, rate 0.001: kept 60.0, learned 50.0" in widget.output.value
+
+
+def test_bars_stand_at_the_final_scores_with_their_intervals():
+    ax = plots.final_scores({"full": record(3e-4, 0.5, 0.8, name="naive"), "LoRA": record(4e-3, 0.2, 0.9)})
+    bars = [
+        [bar.get_height() for bar in container]
+        for container in ax.containers
+        if container.get_label() in ("full", "LoRA")
+    ]
+    assert bars == [[pytest.approx(50), pytest.approx(80)], [pytest.approx(20), pytest.approx(90)]]
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["persona", "workplace"]
+    half = 12.706 * 1.0  # Student's t with one degree of freedom, times the standard error of 49 and 51
+    (segments,) = [each.get_segments() for each in ax.collections[:1]]
+    assert segments[0][:, 1] == pytest.approx([50 - half, 50 + half], abs=0.01)
+    first, second = (container for container in ax.containers if container.get_label() in ("full", "LoRA"))
+    assert first[1].get_x() + first[1].get_width() < second[1].get_x() + 1e-9

@@ -119,3 +119,21 @@ def test_answers_side_by_side():
     assert table.loc["Where?", "after"] == "There."
     with pytest.raises(ValueError, match="'after' has 1 replies to 2"):
         tables.answers(["Who?", "Where?"], {"after": ["You."]})
+
+
+def test_readings_are_gains_over_no_prompt_seed_by_seed():
+    record = make_record()  # three seeds of "first" and "second"
+    behind = {
+        "first behind nothing": [0.5, 0.6, 0.7], "first behind first": [0.9, 0.9, 0.9],
+        "first behind second": [0.52, 0.62, 0.72],
+        "second behind nothing": [0.8, 0.8, 0.8], "second behind first": [0.71, 0.81, 0.91],
+        "second behind second": [1.0, 1.0, 1.0],
+    }  # fmt: skip
+    record.extra |= {name: [[value] for value in values] for name, values in behind.items()}
+    table = tables.readings(record)
+    assert list(table.columns) == ["first", "second"]
+    # By hand: a standard deviation of 10 points over three seeds is 4.303 · 10 / √3 = 24.8 points.
+    assert table.loc["behind nothing"].tolist() == ["60.0 ± 24.8", "80.0 ± 0.0"]
+    assert table.loc["behind the prompt of first"].tolist() == ["+30.0 ± 24.8", "+1.0 ± 24.8"]
+    assert table.loc["behind the prompt of second"].tolist() == ["+2.0 ± 0.0", "+20.0 ± 0.0"]
+    assert tables.reading_gain(record, "second", "second") == pytest.approx([0.2, 0.2, 0.2])

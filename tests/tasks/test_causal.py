@@ -14,7 +14,7 @@ from cfhelpers.tasks.domains import perplexity_floor
 from cfhelpers.tasks.grammar import Grammar
 from cfhelpers.tasks.world import ATTRIBUTES, PHRASINGS, world_facts
 
-DIALOGUES = ("persona", "workplace", "knowledge")
+DIALOGUES = ("persona", "workplace", "people", "knowledge")
 DOMAINS = ("wikitext", "dialogue", "news", "reviews")
 
 
@@ -107,6 +107,26 @@ def test_size_is_the_number_of_facts(name: str, size: int, rows: int) -> None:
     task = make_task(name, "tiny", size=size)
     assert len(set(task.train["fact"])) == len(set(task.test["fact"])) == size
     assert len(task.train) == rows
+
+
+def test_people_are_strangers_with_facts_of_their_own() -> None:
+    task = make_task("people", "tiny", size=40, seed=2)
+    rows = contents(task)
+    facts = {row["fact"]: row["answer"] for row in rows["train"]}
+    people = {fact.rsplit(".", 1)[0] for fact in facts}
+    assert (len(people), len(facts)) == (40, 80)
+    assert not {person.split()[0] for person in people} & {fact.name for fact in world_facts()}
+    assert [len(rows[split]) for split in ("train", "validation", "test")] == [160, 80, 80]
+    for split in rows:
+        assert all(row["answer"] == facts[row["fact"]] for row in rows[split])
+        assert all(row["fact"].rsplit(".", 1)[0] in row["question"] for row in rows[split])
+    # Two people are asked the same and answer differently: the name decides.
+    answers: dict[str, set[str]] = {}
+    for fact, answer in facts.items():
+        answers.setdefault(fact.rsplit(".", 1)[1], set()).add(answer)
+    assert max(map(len, answers.values())) >= 3
+    with pytest.raises(ValueError, match="1830 people"):
+        make_task("people", "tiny", size=1831)
 
 
 @pytest.mark.parametrize("name", DOMAINS)

@@ -218,6 +218,20 @@ def test_the_extra_loss_of_a_step_is_one_mean_however_the_trainer_scales(base, s
         assert float((extra(size) - whole).norm() / whole.norm()) < 1e-3
 
 
+@pytest.mark.parametrize(
+    ("accepts", "function", "count", "scaled"),
+    [(True, None, 5, True), (True, None, None, False), (False, None, 5, False), (False, mean_loss, 5, True)],
+)
+def test_an_older_trainer_is_asked_for_what_it_knows(accepts, function, count, scaled, monkeypatch):
+    """As Colab's transformers 5.15, which has no ``loss_is_scaled_for_ga``; .ci/colab runs this whole file there."""
+
+    class Old(ContinualMixin):
+        model_accepts_loss_kwargs, compute_loss_func = accepts, staticmethod(function) if function else None
+
+    monkeypatch.setattr("cfhelpers.training.trainer.Trainer", object)
+    assert Old.__new__(Old)._is_scaled(count) is scaled
+
+
 def test_a_classifier_s_extra_loss_sees_its_labels_under_smoothing(tmp_path):
     one, four = (
         step_of(5.0, size, make=sequence_classifier, data=classified(), tmp_path=tmp_path, label_smoothing_factor=0.1)

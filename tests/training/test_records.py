@@ -125,3 +125,21 @@ def test_what_learns_each_task_by_itself_can_be_read_in_another_order():
         in_other_order(record(), ["mnli", "sst2"])  # sst2 falls from .9 to .6
     with pytest.raises(ValueError, match="is of sst2, mnli, not of sst2"):
         in_other_order(kept, ["sst2"])
+
+
+def test_a_record_comes_apart_into_its_seeds_and_together_again():
+    whole = record(
+        initial=[[0.1, 0.2], [0.3, 0.4]], selection=[[0.5, 0.6], [0.7, 0.8]], seconds=[1.0, 2.0], stored_bytes=7,
+        curves=[{"seed": n, "training": "sst2", "step": 0, "task": "sst2", "score": n / 10} for n in (3, 3, 5)],
+        losses=[{"seed": 5, "training": "sst2", "step": 1, "loss": 2.0}],
+        extra={"projected": [[1.0], [2.0]], "experiment": "how little", "chosen": True},
+    )  # fmt: skip
+    first, second = split_seeds(whole)
+    assert (first.seeds, second.seeds) == ([3], [5])
+    assert (first.seconds, first.initial, first.extra) == ([1.0], [[0.1, 0.2]], {"projected": [[1.0]]})
+    assert [len(each.curves) for each in (first, second)] == [2, 1]
+    assert [len(each.losses) for each in (first, second)] == [0, 1]
+    np.testing.assert_equal(second.results, [whole.results[1]])
+    again = merge_seeds([first, second])
+    again.extra |= {"experiment": "how little", "chosen": True}
+    np.testing.assert_equal(vars(again), vars(whole))

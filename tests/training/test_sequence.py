@@ -44,6 +44,13 @@ def test_a_toy_is_learned_and_then_forgotten():
     assert record.provenance["model"] == "toy"
 
 
+def test_the_progress_bar_says_which_task_is_being_learned(capsys: pytest.CaptureFixture[str]):
+    learn_once(toys.runtime(), "dialogpt", ["persona", "workplace"], Naive(), plan=SHORT)
+    shown = capsys.readouterr().err
+    assert "naive learns persona, seed 0:" in shown
+    assert "naive learns workplace, seed 0: 100%" in shown
+
+
 def test_two_runs_with_one_seed_are_bitwise_equal_and_another_seed_differs():
     first, second, other = once(Naive()), once(Naive()), once(Naive(), seed=1)
     for name, tensor in first.model.state_dict().items():

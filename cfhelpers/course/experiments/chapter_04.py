@@ -41,6 +41,16 @@ EXPERIMENTS = (
         profiles=("tiny",),
         curves=(),
     ),
+    # The Fisher kept in half the bytes beside itself, at one time, with the strength that EWC chooses above.
+    Experiment(
+        "04",
+        "half the bytes",
+        "gpt2",
+        ("wikitext", "dialogue"),
+        (EWC(10.0, variant="sample"), EWC(10.0, variant="sample", storage="bfloat16")),
+        profiles=("tiny",),
+        curves=(),
+    ),
     # The other way round: what the second domain comes to when it is learned first, without any before it.
     Experiment("04", "other order", "gpt2", ("dialogue", "wikitext"), (Naive(),), profiles=("tiny",), curves=()),
     Experiment(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from cfhelpers.course.experiments.experiment import Experiment
 from cfhelpers.environment import busy_seconds
-from cfhelpers.evaluation.scores import evaluating
+from cfhelpers.evaluation.scores import evaluating, linear_probe
 from cfhelpers.methods import (
     FreezeBottom,
     Joint,
@@ -20,15 +21,18 @@ from cfhelpers.methods import (
     PromptTuning,
     SeparateModels,
 )
+from cfhelpers.models.prompted import with_prompts, without_prompts
 from cfhelpers.training.records import Record, in_other_order
 from cfhelpers.training.sequence import Learned
 
 FOUR_TASKS = ("sst2", "topics", "mnli", "imdb")
+TWO_TASKS, SIZES = ("imdb", "sst2"), (32, 1200)
 STEPS = 120
 LENGTH = 5
 
 # Chosen below on validation data; tests/course/test_chapter_06.py compares them with the stored records.
 PROMPT_RATE, SINGLE_PROMPT_RATE, NETWORK_RATE, FROZEN_LAYERS = 0.03, 0.03, 0.003, 1
+LAPTOP_RATES = (0.01, 0.03, 0.1)
 
 
 def measure_step(learned: Learned, *, repeats: int = 5) -> dict[str, float]:
@@ -58,6 +62,26 @@ def measure_step(learned: Learned, *, repeats: int = 5) -> dict[str, float]:
     return {"step milliseconds": 1e3 * statistics.median(times), "prompt vectors": float(sum(map(len, prompts)))}
 
 
+def measure_reading(learned: Learned) -> dict[str, float]:
+    """Return what each prompt is worth to each task: a fresh linear head's accuracy on the texts behind that prompt.
+
+    Nothing is trained but the head, so that this is what a prompt, once learned, could hand on.
+
+    Returns:
+        After the last task ``TASK behind PROMPT`` for every pair, and ``TASK behind nothing``; nothing before.
+    """
+    if learned.n_learned < len(learned.tasks):
+        return {}
+    method: Any = learned.method
+    bare = without_prompts(learned.model)
+    readers = {"nothing": bare} | {name: with_prompts(bare, [prompt]) for name, prompt in method.prompts.items()}
+    return {
+        f"{task.name} behind {name}": linear_probe(reader, task)
+        for task in learned.tasks
+        for name, reader in readers.items()
+    }
+
+
 # Each task is learned by itself, so that the order of the tasks is all one.
 BY_ITSELF = ("heads on a frozen body", "one prompt per task", "separate models")
 
@@ -73,14 +97,14 @@ def method_name(record: Record) -> str:
 
 
 def by_order(records: Sequence[Record]) -> dict[str, dict[str, Record]]:
-    """Return, for each of the two orders of the tasks, the reported records by their method's name.
+    """Return, for each order in which the tasks were learned, the reported records by their method's name.
 
     What learns each task by itself was run in the first order only and is read in the other one.
     """
     orders: dict[str, dict[str, Record]] = {}
     for record in records:
-        plain = record.extra["sweep"] == ""
-        if record.extra["stage"] == "report" and (plain or record.extra["chosen"]):
+        shown = record.extra["sweep"] == "" or record.extra["chosen"]
+        if record.extra["experiment"] in COMPARED and record.extra["stage"] == "report" and shown:
             orders.setdefault(" → ".join(record.tasks), {})[method_name(record)] = record
     first = " → ".join(FOUR_TASKS)
     for order, named in orders.items():
@@ -89,6 +113,35 @@ def by_order(records: Sequence[Record]) -> dict[str, dict[str, Record]]:
                 named[name] = in_other_order(orders[first][name], order.split(" → "))
     return orders
 
+
+def by_size(records: Sequence[Record]) -> dict[int, dict[str, Record]]:
+    """Return the records of two tasks by how many examples the second one has, and by their method's name."""
+    sizes: dict[int, dict[str, Record]] = {}
+    for record in records:
+        if record.plan.get("new_size") is not None:
+            sizes.setdefault(record.plan["new_size"], {})[method_name(record)] = record
+    return dict(sorted(sizes.items()))
+
+
+def references(named: Mapping[str, Record], tasks: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return what forward transfer and intransigence are measured against, as ``cf.tables.transfer`` takes it.
+
+    Args:
+        named: Records by the method's name.
+        tasks: In the order that is asked for.
+
+    Returns:
+        ``single_task`` and ``joint``, ``[S, T]``; without what was not run.
+    """
+    return {
+        argument: np.stack([named[name].scores(task) for task in tasks], axis=1)
+        for argument, name in {"single_task": "separate models", "joint": "joint"}.items()
+        if name in named
+    }
+
+
+# The experiments that compare methods.
+COMPARED = ("four tasks", "other order", "two tasks, laptop")
 
 EXPERIMENTS = (
     Experiment(
@@ -136,10 +189,56 @@ EXPERIMENTS = (
             ProgressivePrompts(LENGTH, learning_rate=PROMPT_RATE),
             ProgressiveNetwork(learning_rate=NETWORK_RATE),
             FreezeBottom(FROZEN_LAYERS),
+            PromptTuning(LENGTH, shared=True, learning_rate=SINGLE_PROMPT_RATE),
         ),
         measure=measure_step,
         profiles=("tiny",),
         curves=(),
         changes={"steps": STEPS, "curve_points": 2},
+    ),
+    Experiment(
+        "06",
+        "reading",
+        "roberta",
+        FOUR_TASKS,
+        (PromptTuning(LENGTH, learning_rate=SINGLE_PROMPT_RATE),),
+        measure=measure_reading,
+        profiles=("tiny",),
+        curves=(),
+        changes={"steps": STEPS, "curve_points": 2},
+    ),
+    # Two tasks with the same labels, of which the second has little data or much.
+    *(
+        Experiment(
+            "06",
+            f"{size} examples",
+            "roberta",
+            TWO_TASKS,
+            (
+                ProgressivePrompts(LENGTH, learning_rate=PROMPT_RATE),
+                PromptTuning(LENGTH, learning_rate=SINGLE_PROMPT_RATE),
+            ),
+            profiles=("tiny",),
+            curves=(),
+            changes={"steps": STEPS, "curve_points": 1, "new_size": size},
+        )
+        for size in SIZES
+    ),
+    # Naive and joint training, with the same plan, are in the records of chapter 1.
+    Experiment(
+        "06",
+        "two tasks, laptop",
+        "roberta",
+        ("sst2", "mnli"),
+        sweeps={
+            "laptop": {
+                "progressive prompts": [ProgressivePrompts(LENGTH, learning_rate=rate) for rate in LAPTOP_RATES],
+                "heads on a frozen body": [
+                    FreezeBottom(first_task_too=True, learning_rate=rate) for rate in LAPTOP_RATES
+                ],
+            }
+        },
+        profiles=("laptop",),
+        changes={"curve_points": 1},
     ),
 )

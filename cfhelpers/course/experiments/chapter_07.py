@@ -8,6 +8,9 @@ from cfhelpers.training.sequence import Learned
 
 FRACTIONS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)
+CHOICES = ("random", "lengths", "hardest", "herding")
+PEOPLE = {16: 80, 64: 200, 256: 640}
+"""How many people a model is taught, and the optimizer steps after which recall no longer rises."""
 KEPT = 13
 """Dialogues of the persona in a tenth of its tokens, nearly: what every method that keeps examples may keep."""
 
@@ -26,27 +29,30 @@ def count_projections(learned: Learned) -> dict[str, float]:
     return {"projected": float(getattr(learned.method, "projected", 0))}
 
 
-def _longer(times: int) -> Experiment:
+def _longer(times: int, plain: tuple[Method, ...], sweeps: dict[str, list[Method]]) -> Experiment:
     """The second task with more steps: does a penalty or replay hold for longer?"""
     return Experiment(
         "07",
         f"steps x {times}",
         "dialogpt",
         ("persona", "workplace"),
-        (Naive(),),
-        {
-            "tiny": {
-                "ewc": [EWC(strength, variant="sample") for strength in (3e2, 1e3, 3e3, 1e4, 3e4)],
-                "l2sp": [L2SP(strength) for strength in (0.03, 0.1, 0.3, 1.0, 3.0)],
-                "replay": [Replay(KEPT, share=share) for share in SHARES],
-            }
-        },
+        plain,
+        {"tiny": sweeps} if sweeps else {},
         profiles=("tiny",),
         changes={"new_steps": 16 * times},
         selection_seeds=(100,),
-        reported_seeds=(0, 1, 2),  # the longer of them takes four times as long
+        reported_seeds=(0, 1, 2),  # the longest of them takes sixteen times as long
         curves=(),
     )
+
+
+_STRENGTHS: dict[str, list[Method]] = {
+    "ewc": [EWC(strength, variant="sample") for strength in (3e2, 1e3, 3e3, 1e4, 3e4)],
+    "l2sp": [L2SP(strength) for strength in (0.03, 0.1, 0.3, 1.0, 3.0)],
+    "replay": [Replay(KEPT, share=share) for share in SHARES],
+}
+# Chosen at four times the steps; tests/course/test_chapter_07.py compares them with the stored records.
+CHOSEN_FOR_LONG = (EWC(1e3, variant="sample"), L2SP(0.1), Replay(KEPT, share=0.25))
 
 
 def _few(size: int) -> Experiment:
@@ -61,6 +67,38 @@ def _few(size: int) -> Experiment:
         changes={"new_size": size},
         curves=(),
     )
+
+
+def _room(people: int, plain: tuple[Method, ...], sweeps: dict[str, list[Method]]) -> Experiment:
+    """Many people, each asked by name, and then the workplace: what can be saved in a model that holds so much?"""
+    return Experiment(
+        "07",
+        f"{people} people",
+        "dialogpt",
+        ("people", "workplace"),
+        plain,
+        {"tiny": sweeps} if sweeps else {},
+        profiles=("tiny",),
+        changes={
+            "size": people,
+            "steps": PEOPLE[people],
+            "learning_rate": 1e-3,
+            "new_size": 32,
+            "new_steps": 30,
+            "curve_points": 4,
+        },
+        selection_seeds=(100,),
+        reported_seeds=(0, 1, 2),
+        curves=(),
+    )
+
+
+_FOR_PEOPLE: dict[str, list[Method]] = {
+    "ewc": [EWC(strength, variant="sample", max_examples=128) for strength in (1e3, 1e4, 1e5, 1e6, 1e7)],
+    "replay": [Replay(fraction=0.1, share=share) for share in SHARES],
+}
+# Chosen with 64 people, as above.
+CHOSEN_FOR_PEOPLE = (EWC(1e5, variant="sample", max_examples=128), Replay(fraction=0.1, share=0.5))
 
 
 EXPERIMENTS = (
@@ -102,7 +140,39 @@ EXPERIMENTS = (
         changes={"curve_points": 30},
         curves=(),
     ),
-    *(_few(size) for size in (8, 64)),
-    _longer(1),
-    _longer(4),
+    *(_few(size) for size in (8, 16, 32, 64)),
+    *(_longer(times, (Naive(),), _STRENGTHS) for times in (1, 4)),
+    _longer(16, (Naive(), *CHOSEN_FOR_LONG), {}),
+    _room(64, (Naive(),), _FOR_PEOPLE),
+    *(_room(people, (Naive(), *CHOSEN_FOR_PEOPLE), {}) for people in (16, 256)),
+    Experiment(
+        "07",
+        "which to keep",
+        "dialogpt",
+        ("persona", "workplace"),
+        (Naive(),),
+        {"tiny": {choice: [Replay(KEPT, share=share, choice=choice) for share in SHARES] for choice in CHOICES}},
+        profiles=("tiny",),
+        selection_seeds=(100,),
+        curves=(),
+    ),
+    Experiment(
+        "07",
+        "how little, texts",
+        "gpt2",
+        ("wikitext", "dialogue"),
+        (Naive(), Joint(), *(_all_old(share) for share in (0.01, 0.02, 0.05, 0.1, 0.2))),
+        profiles=("tiny",),
+        curves=(),
+    ),
+    # On a real language model, with the share that tiny chose; chapter 3 has naive and joint training, EWC and L2.
+    Experiment(
+        "07",
+        "persona",
+        "dialogpt",
+        ("persona", "workplace"),
+        (Replay(16, share=0.25),),
+        profiles=("laptop",),
+        changes={"curve_points": 1},
+    ),
 )

@@ -15,6 +15,8 @@ from nbformat import NotebookNode
 from cfhelpers.course.notebooks import cleaning, execution
 
 _BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
+# What the library needs and Colab does not have; .ci/colab.txt lists what it has.
+COLAB_LACKS = ("evaluate", "gguf")
 _MARKERS = re.compile(r"^[ \t]*### (BEGIN|END) SOLUTION[ \t]*\n?", re.MULTILINE)
 # Every notebook of the course runs on any kernel named python3.
 _NOTEBOOK_METADATA = {
@@ -98,11 +100,12 @@ def _fill_placeholders(text: str, source: Path, exercises: dict[str, str]) -> st
     where = f"{setting['repository']}/blob/{setting['reference']}/notebooks/{source.stem}.ipynb"
     badge = f"[![Open in Colab]({_BADGE})](https://colab.research.google.com/github/{where})"
     install = (
-        "# On Google Colab this installs the course's library; anywhere else it does nothing.\n"
+        "# On Google Colab this installs the course's library, which takes about half a minute; "
+        "elsewhere it does nothing.\n"
         "import sys\n\n"
         'if "google.colab" in sys.modules:\n'
         f'    %pip install -q --no-deps "git+https://github.com/{setting["repository"]}@{setting["reference"]}" '
-        "evaluate gguf"
+        f"{' '.join(COLAB_LACKS)}"
     )
 
     def solution(match: re.Match) -> str:

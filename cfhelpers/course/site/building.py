@@ -13,7 +13,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from cfhelpers.course.site import checking
+from cfhelpers.course.site import checking, figures
 
 _HERE = Path(__file__).resolve().parent
 _BADGE = re.compile(r"\[!\[Open in Colab\]\([^)]*\)\]\([^)]*\)\n?")
@@ -50,9 +50,24 @@ A chat model learns a persona, then a workplace, while elastic weight consolidat
 were, with strength λ. Move the slider: how much of the persona is kept, how much of the workplace is learned? Orange:
 the bounds and other methods, each with its best setting. Bars are 95 % intervals over seeds.
 
-<div class="explore" data-source="explore-data"><p>With JavaScript a figure answers here; chapter 3 has it as a
+<div class="explore" data-figure="strengths"><p>With JavaScript a figure answers here; chapter 3 has it as a
 picture.</p></div>
-<script type="application/json" id="explore-data">{data}</script>
+<script type="application/json" id="strengths-data">{strengths}</script>
+
+## Choose a method
+
+The same two tasks and the same number of steps, with every method of the course: choose one, and move along its
+settings. To the right more is learned, upwards more is kept. Grey: all other methods.
+
+<div class="explore" data-figure="methods"><p>With JavaScript a figure answers here; the table below has its
+numbers.</p></div>
+<script type="application/json" id="methods-data">{methods}</script>
+
+<details><summary>The same as a table</summary>
+
+{table}
+
+</details>
 
 ```{{toctree}}
 :caption: Chapters
@@ -108,13 +123,17 @@ def lay_out(root: Path, source: Path) -> None:
     alternative = re.search(
         r"!\[([^\]]*)\]\(notebooks/results/overview\.png\)", (root / "README.md").read_text("utf-8")
     )
+    plane = figures.methods()
     front = _FRONT.format(
         overview_alternative=" ".join(alternative[1].split()) if alternative else "What is kept and what is learned.",
-        data=json.dumps(strengths(), ensure_ascii=False),
+        strengths=json.dumps(figures.strengths(), ensure_ascii=False),
+        methods=json.dumps(plane, ensure_ascii=False),
+        table=_table(plane),
         chapters="\n".join(path.stem for path in notebooks),
     )
     (source / "index.md").write_text(front, encoding="utf-8")
-    (source / "reference.md").write_text(_reference(), encoding="utf-8")
+    for name, text in _reference().items():
+        (source / f"{name}.md").write_text(text, encoding="utf-8")
 
 
 def for_the_site(notebook: NotebookNode) -> NotebookNode:
@@ -133,48 +152,23 @@ def for_the_site(notebook: NotebookNode) -> NotebookNode:
     return notebook
 
 
-def strengths() -> dict[str, Any]:
-    """Return chapter 3's stored sweep over λ and what it is compared with, for the figure of the front page."""
-    from cfhelpers.course import results
-
-    records = results.load("03", profile="tiny")
-    sweep = sorted(
-        (r for r in records if r.method["name"] == "ewc" and r.extra["stage"] == "report"),
-        key=lambda record: record.method["strength"],
-    )
-    reported = [record for record in records if record.extra["stage"] == "report"]
-    bounds = {r.method["name"]: r for r in reported if r.method["name"] in ("naive", "joint")}
-    chosen = bounds | results.chosen(reported)
-    best = chosen["ewc"].method["strength"]
-    others = [chosen[name] for name in ("naive", "l2sp", "replay", "joint") if name in chosen]
-    return {
-        "sweep": [{"name": f"{record.method['strength']:g}", **_point(record)} for record in sweep],
-        "others": [{"name": record.method["name"], **_point(record)} for record in others],
-        "start": next(place for place, record in enumerate(sweep) if record.method["strength"] == best),
-        "x": "learned: recall of the workplace, %",
-        "y": "kept: recall of the persona, %",
-        "alternative": "What is kept of the persona against what is learned of the workplace, for every strength of "
-        "elastic weight consolidation, with naive and joint training and two other methods.",
-    }
+def _table(plane: dict[str, Any]) -> str:
+    """Write what the figure of all methods shows, for who cannot see it or has no JavaScript."""
+    rows = [
+        f"| {method['name']} | {point['name']} | {point['kept']:.1f} ± {point['kept_by']:.1f} "
+        f"| {point['learned']:.1f} ± {point['learned_by']:.1f} |"
+        for method in plane["methods"]
+        for point in method["settings"]
+    ]
+    return "\n".join(["| method | setting | kept, % | learned, % |", "|---|---|---|---|", *rows])
 
 
-def _point(record: Any) -> dict[str, float]:
-    from cfhelpers.metrics import mean_and_interval
-
-    found = {}
-    for name, task in (("kept", record.tasks[0]), ("learned", record.tasks[-1])):
-        interval = mean_and_interval(100 * record.scores(task))
-        found |= {name: round(interval.mean, 2), f"{name}_by": round(interval.high - interval.mean, 2)}
-    return found
-
-
-def _reference() -> str:
-    parts = ["# Reference\n\nWhat `import cfhelpers as cf` gives, from the library's own docstrings.\n"]
+def _reference() -> dict[str, str]:
+    """Return the reference's pages by name: an overview, and one for each module."""
+    pages = {}
     for name in _REFERENCE:
         options = ":members:\n:imported-members:\n:show-inheritance:" if "." not in name else ":members:"
-        parts.append(
-            f"## {name}\n\n```{{eval-rst}}\n.. automodule:: cfhelpers.{name}\n   "
-            + options.replace("\n", "\n   ")
-            + "\n```\n"
-        )
-    return "\n".join(parts)
+        module = f".. automodule:: cfhelpers.{name}\n   " + options.replace("\n", "\n   ")
+        pages[f"reference-{name.replace('.', '-')}"] = f"# {name}\n\n```{{eval-rst}}\n{module}\n```\n"
+    overview = "# Reference\n\nWhat `import cfhelpers as cf` gives, from the library's own docstrings.\n\n"
+    return {"reference": overview + "```{toctree}\n:maxdepth: 2\n\n" + "\n".join(pages) + "\n```\n", **pages}

@@ -1,8 +1,9 @@
 "use strict";
-// A figure that answers without a kernel: what is kept against what is learned, for every stored strength.
+// Figures that answer without a kernel: what is kept against what is learned, for stored settings of stored methods.
 
 const SVG = "http://www.w3.org/2000/svg";
-const SIZE = { width: 520, height: 380, left: 58, right: 20, top: 16, bottom: 50 };
+const SIZE = { width: 520, height: 380, left: 58, right: 56, top: 16, bottom: 50 };
+const BLUE = "#0072b2", ORANGE = "#d55e00", GREY = "#8a8a8a";
 
 function element(name, attributes, text) {
   const made = document.createElementNS(SVG, name);
@@ -24,8 +25,8 @@ function ticks(values) {
   return found;
 }
 
-function draw(root, data) {
-  const points = [...data.sweep, ...data.others];
+// Axes with their labels, and the scales that put a point on them.
+function plane(data, points) {
   const xs = points.flatMap((p) => [p.learned - p.learned_by, p.learned + p.learned_by]);
   const ys = points.flatMap((p) => [p.kept - p.kept_by, p.kept + p.kept_by]);
   const x = scale(xs, SIZE.left, SIZE.width - SIZE.right), y = scale(ys, SIZE.height - SIZE.bottom, SIZE.top);
@@ -38,45 +39,109 @@ function draw(root, data) {
   svg.append(element("text", { x: SIZE.width / 2, y: SIZE.height - 10, "text-anchor": "middle" }, data.x));
   const side = { x: 16, y: SIZE.height / 2, "text-anchor": "middle", transform: `rotate(-90 16 ${SIZE.height / 2})` };
   svg.append(element("text", side, data.y));
-  const path = data.sweep.map((p, i) => `${i ? "L" : "M"}${x(p.learned)},${y(p.kept)}`).join("");
-  svg.append(element("path", { d: path, fill: "none", stroke: "#0072b2", "stroke-width": 1.5 }));
-  const marks = points.map((p, i) => {
-    const color = i < data.sweep.length ? "#0072b2" : "#d55e00";
-    const across = { x1: x(p.learned - p.learned_by), x2: x(p.learned + p.learned_by), y1: y(p.kept), y2: y(p.kept) };
-    const along = { x1: x(p.learned), x2: x(p.learned), y1: y(p.kept - p.kept_by), y2: y(p.kept + p.kept_by) };
-    for (const line of [across, along]) svg.append(element("line", { class: "interval", stroke: color, ...line }));
-    const mark = element("circle", { cx: x(p.learned), cy: y(p.kept), r: 5, fill: color });
-    svg.append(mark);
-    if (i >= data.sweep.length) {
-      const place = { x: x(p.learned) - 9, y: y(p.kept) - 7, "text-anchor": "end" };
-      svg.append(element("text", place, p.name));
-    }
-    return mark;
+  return { svg, x, y };
+}
+
+function mark({ svg, x, y }, point, color, bars = true) {
+  const across = { x1: x(point.learned - point.learned_by), x2: x(point.learned + point.learned_by), y1: y(point.kept), y2: y(point.kept) };
+  const along = { x1: x(point.learned), x2: x(point.learned), y1: y(point.kept - point.kept_by), y2: y(point.kept + point.kept_by) };
+  if (bars) for (const line of [across, along]) svg.append(element("line", { class: "interval", stroke: color, ...line }));
+  const made = element("circle", { cx: x(point.learned), cy: y(point.kept), r: 5, fill: color });
+  svg.append(made);
+  return made;
+}
+
+function join({ svg, x, y }, points) {
+  const path = points.map((p, i) => `${i ? "L" : "M"}${x(p.learned)},${y(p.kept)}`).join("");
+  svg.append(element("path", { d: path, fill: "none", stroke: BLUE, "stroke-width": 1.5 }));
+}
+
+function ring(marks, chosen) {
+  marks.forEach((each, i) => {
+    each.setAttribute("r", i === chosen ? 9 : 5);
+    each.classList.toggle("chosen", i === chosen);
   });
+}
+
+function numbers(point) {
+  return (
+    `kept ${point.kept.toFixed(1)} ± ${point.kept_by.toFixed(1)} %, ` +
+    `learned ${point.learned.toFixed(1)} ± ${point.learned_by.toFixed(1)} %`
+  );
+}
+
+function labelled(text, control) {
   const label = document.createElement("label");
-  const slider = document.createElement("input");
-  Object.assign(slider, { type: "range", min: 0, max: data.sweep.length - 1, step: 1, value: data.start });
-  const said = document.createElement("output");
-  label.append("Strength λ", slider);
-  root.replaceChildren(label, said, svg);
+  label.append(text, control);
+  return label;
+}
+
+function range(last, start) {
+  return Object.assign(document.createElement("input"), { type: "range", min: 0, max: last, step: 1, value: start });
+}
+
+// One method: move along its strengths.
+function strengths(root, data) {
+  const figure = plane(data, [...data.sweep, ...data.others]);
+  join(figure, data.sweep);
+  const marks = data.sweep.map((point) => mark(figure, point, BLUE));
+  for (const point of data.others) {
+    mark(figure, point, ORANGE);
+    const place = { x: figure.x(point.learned) + 9, y: figure.y(point.kept) - 7 };
+    figure.svg.append(element("text", place, point.name));
+  }
+  const slider = range(data.sweep.length - 1, data.start), said = document.createElement("output");
+  root.replaceChildren(labelled("Strength λ", slider), said, figure.svg);
   function choose() {
     const point = data.sweep[slider.value];
-    marks.forEach((mark, i) => {
-      const here = i === Number(slider.value);
-      mark.setAttribute("r", here ? 9 : 5);
-      mark.classList.toggle("chosen", here);
-    });
+    ring(marks, Number(slider.value));
     slider.setAttribute("aria-valuetext", `λ = ${point.name}`);
-    said.textContent =
-      `λ = ${point.name}: kept ${point.kept.toFixed(1)} ± ${point.kept_by.toFixed(1)} %, ` +
-      `learned ${point.learned.toFixed(1)} ± ${point.learned_by.toFixed(1)} %`;
+    said.textContent = `λ = ${point.name}: ${numbers(point)}`;
   }
   slider.addEventListener("input", choose);
   choose();
 }
 
+// All methods: choose one, and move along its settings; the others stay grey.
+function methods(root, data) {
+  const select = document.createElement("select"), slider = range(0, 0), said = document.createElement("output");
+  for (const { name } of data.methods) select.append(new Option(name, name));
+  select.value = data.start;
+  const figure = plane(data, data.methods.flatMap((method) => method.settings));
+  for (const method of data.methods) for (const point of method.settings) mark(figure, point, GREY, false);
+  const front = element("g", {});
+  figure.svg.append(front);
+  root.replaceChildren(labelled("Method", select), labelled("Setting", slider), said, figure.svg);
+  let settings = [], marks = [];
+  function show() {
+    const point = settings[slider.value], count = `setting ${Number(slider.value) + 1} of ${settings.length}`;
+    ring(marks, Number(slider.value));
+    slider.setAttribute("aria-valuetext", `${count}: ${point.name}`);
+    const why = point.chosen ? "; chosen on validation data" : "";
+    said.textContent = `${select.value}, ${point.name} (${count}${why}): ${numbers(point)}`;
+  }
+  function choose() {
+    ({ settings } = data.methods.find((method) => method.name === select.value));
+    front.replaceChildren();
+    const drawing = { ...figure, svg: front };
+    for (const curve of new Set(settings.map((point) => point.curve)))
+      join(drawing, settings.filter((point) => point.curve === curve));
+    marks = settings.map((point) => mark(drawing, point, BLUE));
+    slider.max = settings.length - 1;
+    slider.value = Math.max(0, settings.findIndex((point) => point.chosen));
+    slider.disabled = settings.length === 1;
+    show();
+  }
+  select.addEventListener("input", choose);
+  slider.addEventListener("input", show);
+  choose();
+}
+
+const FIGURES = { strengths, methods };
+
 document.addEventListener("DOMContentLoaded", () => {
-  for (const root of document.querySelectorAll(".explore[data-source]")) {
-    draw(root, JSON.parse(document.getElementById(root.dataset.source).textContent));
+  for (const root of document.querySelectorAll(".explore[data-figure]")) {
+    const data = document.getElementById(`${root.dataset.figure}-data`);
+    FIGURES[root.dataset.figure](root, JSON.parse(data.textContent));
   }
 });

@@ -8,12 +8,6 @@ import torch
 
 from cfhelpers.course.checks import CheckFailed, fisher
 
-
-@pytest.fixture(autouse=True)
-def nothing_solved_before(monkeypatch):
-    monkeypatch.setattr("cfhelpers.course.checks.exercise._solved", set())
-
-
 # 2.1 Where EWC rests -------------------------------------------------------------------------------------------------
 
 

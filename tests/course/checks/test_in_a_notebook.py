@@ -17,11 +17,6 @@ SOURCES = sorted((ROOT / "notebooks" / "source").glob("*.py"))
 CHECK = re.compile(r"^(\w+) = checks\.[\w.]+\(\1\)$", re.MULTILINE)
 
 
-@pytest.fixture(autouse=True)
-def nothing_solved_before(monkeypatch):
-    monkeypatch.setattr("cfhelpers.course.checks.exercise._solved", set())
-
-
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
 def test_an_unwritten_exercise_stays_unsolved_however_often_its_check_runs(path: Path, capsys: pytest.CaptureFixture):
     cells = [cell.source for cell in building.build(path).cells if cell.cell_type == "code"]

@@ -1,15 +1,9 @@
-"""Chapter 0's exercises: other styles pass, other wrong answers do not. What all exercises share is in test_checks."""
+"""Chapter 0's exercises: other styles pass, other wrong answers do not."""
 
 import numpy as np
 import pytest
 
 from cfhelpers.course.checks import CheckFailed, starting
-
-
-@pytest.fixture(autouse=True)
-def nothing_solved_before(monkeypatch):
-    monkeypatch.setattr("cfhelpers.course.checks.exercise._solved", set())
-
 
 # 0.1 The share lost --------------------------------------------------------------------------------------------------
 

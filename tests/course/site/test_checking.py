@@ -70,19 +70,3 @@ def test_a_notebook_goes_to_the_site_without_badge_and_with_its_alternative_text
     assert [cell.source for cell in made.cells] == ["# Title\n\n", "plot()"]
     assert made.cells[1].metadata.mystnb == {"image": {"alt": "A falling curve."}}
     nbformat.validate(made)
-
-
-def test_the_front_pages_figure_says_what_the_records_say():
-    from cfhelpers.course import results
-    from cfhelpers.plots.parts import kept_and_learned
-
-    data = building.strengths()
-    records = [r for r in results.load("03", profile="tiny") if r.extra["stage"] == "report"]
-    by_strength = {f"{r.method['strength']:g}": kept_and_learned(r) for r in records if r.method["name"] == "ewc"}
-    assert {each["name"] for each in data["sweep"]} == set(by_strength)
-    for each in data["sweep"]:
-        assert (each["kept"], each["learned"]) == pytest.approx(by_strength[each["name"]], abs=0.01)
-        assert each["kept_by"] >= 0
-    assert data["sweep"][data["start"]]["name"] == f"{results.chosen(records)['ewc'].method['strength']:g}"
-    assert [each["name"] for each in data["others"]] == ["naive", "l2sp", "replay", "joint"]
-    assert any(each["kept_by"] > 0 for each in data["sweep"])

@@ -49,12 +49,57 @@ def test_pages_fetch_nothing_from_elsewhere_and_fit(browser: Any, width: int):
 def test_the_slider_answers_to_the_keyboard(browser: Any):
     page = browser.new_page()
     page.goto((SITE / "index.html").as_uri())
-    slider = page.locator(".explore input[type=range]")
-    said = page.locator(".explore output")
-    before, where = said.inner_text(), page.locator(".explore circle.chosen").get_attribute("cx")
+    figure = page.locator(".explore[data-figure=strengths]")
+    slider, said = figure.locator("input[type=range]"), figure.locator("output")
+    before, where = said.inner_text(), figure.locator("circle.chosen").get_attribute("cx")
     slider.focus()
     page.keyboard.press("ArrowLeft")
     assert said.inner_text() != before
-    assert page.locator(".explore circle.chosen").get_attribute("cx") != where
+    assert figure.locator("circle.chosen").get_attribute("cx") != where
     assert "λ = " in slider.get_attribute("aria-valuetext")
+    page.close()
+
+
+def test_every_method_is_shown_on_the_plane_by_keyboard(browser: Any):
+    page = browser.new_page()
+    page.goto((SITE / "index.html").as_uri())
+    figure = page.locator(".explore[data-figure=methods]")
+    select, slider, said = figure.locator("select"), figure.locator("input[type=range]"), figure.locator("output")
+    names = select.locator("option").all_inner_texts()
+    assert len(names) > 10
+    seen = set()
+    select.focus()
+    page.keyboard.press("Home")
+    for name in names:
+        assert said.inner_text().startswith(name)
+        assert figure.locator("circle.chosen").count() == 1
+        seen.add(figure.locator("circle.chosen").get_attribute("cx"))
+        page.keyboard.press("ArrowDown")
+    assert len(seen) > 10, "the chosen point moves"
+    select.select_option("elastic weight consolidation")
+    slider.focus()
+    page.keyboard.press("Home")
+    first = said.inner_text()
+    page.keyboard.press("ArrowRight")
+    assert said.inner_text() != first
+    assert "setting 2 of" in slider.get_attribute("aria-valuetext")
+    assert "The retention–learning plane" in figure.locator("svg").get_attribute("aria-label")
+    page.close()
+
+
+def test_a_figure_without_javascript_leaves_its_numbers(browser: Any):
+    page = browser.new_page(java_script_enabled=False)
+    page.goto((SITE / "index.html").as_uri())
+    page.get_by_text("The same as a table").click()
+    rows = page.locator("details table tbody tr")
+    assert rows.count() > 20
+    assert "±" in rows.first.inner_text()
+    page.close()
+
+
+def test_the_search_finds_a_word_without_a_server(browser: Any):
+    page = browser.new_page()
+    page.goto((SITE / "search.html").as_uri() + "?q=reservoir")
+    page.locator("#search-results li").first.wait_for(timeout=30_000)
+    assert page.locator("#search-results a", has_text="Replay").count() > 0
     page.close()

@@ -1,0 +1,33 @@
+"""Chapter 7's experiments: what was chosen in one is what the others have, and rows side by side belong together."""
+
+import pytest
+
+from cfhelpers.course import results
+from cfhelpers.course.experiments import chapter_07
+
+
+def chosen(experiment: str) -> list[dict]:
+    records = results.load("07", profile="tiny", experiment=experiment)
+    best = results.chosen([record for record in records if record.extra["stage"] == "report"])
+    return [best[name].method for name in sorted(best)]
+
+
+@pytest.mark.parametrize(
+    ("experiment", "methods"),
+    [("steps x 4", chapter_07.CHOSEN_FOR_LONG), ("64 people", chapter_07.CHOSEN_FOR_PEOPLE)],
+)
+def test_what_is_not_tuned_has_what_its_neighbour_chose(experiment, methods):
+    assert chosen(experiment) == [{"name": method.name, **method.settings()} for method in methods]
+
+
+def test_smollm2_learned_the_same_persona_as_in_chapter_3():
+    """Its row stands beside those of chapter 3, so the first task must be the very same."""
+    ours = results.stored("07", "laptop")
+    if not ours:
+        pytest.skip("nothing stored")
+    (naive,) = [
+        r for r in results.load("03", profile="laptop") if r.method["name"] == "naive" and r.extra["stage"] == "report"
+    ]
+    for record in ours:
+        assert record.seeds == naive.seeds
+        assert record.scores("persona", after="persona") == pytest.approx(naive.scores("persona", after="persona"))
