@@ -105,6 +105,8 @@ def test_each_method_has_a_step_that_can_be_measured(tmp_path: Path, monkeypatch
     assert 0 <= found["kept"]["error_nats_per_target"] < found["kept"]["divergence_nats_per_target"]
     shown = report.tables(tmp_path)
     assert "| kept |" in shown
+    again = _run(methods.main, tmp_path / "methods-cpu.json", "--methods", "lora")  # one row anew, the others stay
+    assert {name for name in found if again[name] != found[name]} == {"lora"}
     # A prompt of ten vectors of width 16; r 8 on linear layers of 16 x 48, 16 x 16, 16 x 64 and 64 x 16.
     assert found["prompt"]["stored_bytes"] == 4 * 10 * 16
     assert found["lora"]["stored_bytes"] == 4 * 8 * ((16 + 48) + (16 + 16) + 2 * (16 + 64))

@@ -52,22 +52,18 @@ def paired(
         For each function and for CPU (``"cpu"``) and wall time (``"wall"``): median seconds, and the median and the
         quartiles of the ratios.
     """
-    found: dict[str, dict[str, Any]] = {}
     functions[base]()
-    for name, function in functions.items():
-        try:
-            function()
-        except Exception as error:  # a peer that cannot do this workload is a result
-            found[name] = {"error": f"{type(error).__name__}: {error}".splitlines()[0][:200]}
-            continue
-        found[name] = pairs_of(functions[base], function, seconds, device)
-    return found
+    return {name: one_paired(function, functions[base], seconds, device) for name, function in functions.items()}
 
 
-def pairs_of(
-    base: Callable[[], object], function: Callable[[], object], seconds: float, device: str = "cpu"
-) -> dict[str, dict[str, float]]:
-    """The time of a function relative to that of another called just before it, for so many seconds, both warmed up."""
+def one_paired(
+    function: Callable[[], object], base: Callable[[], object], seconds: float, device: str = "cpu"
+) -> dict[str, Any]:
+    """One entry of what :func:`paired` returns; ``base`` is warm already."""
+    try:
+        function()
+    except Exception as error:  # a peer that cannot do this workload is a result
+        return {"error": f"{type(error).__name__}: {error}".splitlines()[0][:200]}
     pairs: list[tuple[_Times, _Times]] = []
     start = time.perf_counter()
     while len(pairs) < FEWEST_PAIRS or time.perf_counter() - start < seconds:

@@ -6,6 +6,9 @@ a fixed data set kept; self-distillation fine-tuning, in which the model writes 
 training holds: the model, gradients, Adam's moments, activations, a teacher. For adapter and prompt the bytes to store
 per task are stated; for the kept outputs their size, and how far the
 divergence over the kept outcomes is from the true one.
+
+Each row is written as soon as it is measured, beside those that are there already from this machine: an interrupted
+command loses one row, and ``--methods`` measures some anew.
 """
 
 from __future__ import annotations
@@ -16,8 +19,9 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -48,35 +52,42 @@ def main(arguments: list[str] | None = None) -> None:
     if chosen.memory_of:  # this process measures one method's memory and nothing else
         print(json.dumps({"peak_memory_bytes": memory_of(chosen.memory_of, chosen.workloads[0], chosen.device)}))
         return
-    before = measure.provenance()
-    found = {name: measure_workload(name, chosen) for name in chosen.workloads}
-    measure.write(
-        chosen.output or measure.result_path("methods", chosen),
-        {"before": before, "after": measure.provenance(), "workloads": found},
-    )
+    target = chosen.output or measure.result_path("methods", chosen)
+    result = _begun(target)
+    for name in chosen.workloads:
+        workload = WORKLOADS[name]().to(chosen.device)
+        found = result["workloads"].setdefault(name, {"methods": {}})
+        found |= {"description": workload.description, "model_bytes": bytes_of(workload.model)}
+        for method, values in measured(name, workload, chosen):
+            found["methods"][method] = values
+            measure.write(target, {**result, "after": measure.provenance()})
+            print(f"{name}, {method}: {values}")
     if chosen.output is None:
         report.update_readme()
 
 
-def measure_workload(name: str, chosen: argparse.Namespace) -> dict[str, Any]:
-    """Time each method's step beside a naive one, and its memory in a process of its own; prints a table."""
-    workload = WORKLOADS[name]().to(chosen.device)
-    own = {method: _own_model(workload) if method in BESIDE else workload for method in chosen.methods}
-    steps = {method: STEPS[method](each) for method, each in {NAIVE: workload, **own}.items()}
-    times = measure.paired(steps, NAIVE, chosen.seconds, chosen.device)
-    kind = "wall" if chosen.device == "cuda" else "cpu"
-    methods = {method: {**values[kind], **_memory(name, method, chosen)} for method, values in times.items()}
-    for method, make in BESIDE.items():
-        if method in methods:
-            methods[method]["stored_bytes"] = bytes_of(make(_own_model(workload)), trained_only=True)
-    if "kept" in methods:
-        methods["kept"] |= kept_outputs(workload)
-    print(f"\n{name}: {workload.description}")
-    for method, values in methods.items():
-        sizes = {key: values[key] for key in values if key.startswith(("stored", "error"))}
-        spread = f"time between {values['ratio_low']:.2f} and {values['ratio_high']:.2f}"
-        print(f"{method:14} {report.cell(values, methods[NAIVE])}  {spread}", sizes or "")
-    return {"description": workload.description, "model_bytes": bytes_of(workload.model), "methods": methods}
+def _begun(target: Path) -> dict[str, Any]:
+    """What an earlier command measured on this machine, with these versions; each row is measured by itself."""
+    result = {"before": measure.provenance(), "workloads": {}}
+    earlier = json.loads(target.read_text()) if target.exists() else result
+    same = all(earlier["before"][key] == result["before"][key] for key in ("torch", "transformers", "cpu", "threads"))
+    return earlier if same else result
+
+
+def measured(name: str, workload: Workload, chosen: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Time each method's step beside a naive one, and measure its memory in a process of its own."""
+    naive, kind = STEPS[NAIVE](workload), "wall" if chosen.device == "cuda" else "cpu"
+    naive()
+    for method in chosen.methods:
+        own = _own_model(workload) if method in BESIDE else workload
+        step = naive if method == NAIVE else STEPS[method](own)
+        times = measure.one_paired(step, naive, chosen.seconds, chosen.device)
+        values = {**times[kind], **_memory(name, method, chosen)}
+        if method in BESIDE:
+            values["stored_bytes"] = bytes_of(BESIDE[method](_own_model(workload)), trained_only=True)
+        if method == "kept":
+            values |= kept_outputs(workload)
+        yield method, values
 
 
 def _own_model(workload: Workload) -> Workload:
