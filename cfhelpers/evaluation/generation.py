@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +21,10 @@ def own_texts(
     """Let a causal language model write texts, each token drawn from all that it predicts.
 
     A text begins after an end-of-sequence token and ends with the first of those that the configuration or the
-    generation configuration names, or where ``length`` is reached. Nothing is left out
-    of the draw (no top-k, temperature 1), so the texts are a sample of what the model believes, and the empirical
-    Fisher of these texts estimates the Fisher information of the model's own distribution.
+    generation configuration names, or where ``length`` is reached. Nothing is left out of the draw or weighted in it
+    (temperature 1, no top-k, no penalty for repetition, whatever the generation configuration says), so the texts are a
+    sample of what the model believes, and the empirical Fisher of these texts estimates the Fisher information of the
+    model's own distribution.
 
     Args:
         model: A causal language model with ``generate``; its mode and the random state are restored.
@@ -48,7 +51,7 @@ def own_texts(
         raise ValueError(f"texts of {length} tokens are longer than the model's {limit} positions: set length={limit}.")
     device = next(model.parameters()).device
     batches = []
-    with evaluating(model), torch.random.fork_rng():
+    with evaluating(model), torch.random.fork_rng(), _drawing_from_everything(model):
         torch.manual_seed(seed)
         for done in range(0, count, BATCH_SIZE):
             first = torch.tensor([list(start or ends[:1])] * min(BATCH_SIZE, count - done), device=device)
@@ -56,15 +59,25 @@ def own_texts(
                 input_ids=first,
                 attention_mask=torch.ones_like(first),
                 max_new_tokens=length - first.shape[1],
-                do_sample=True,
-                temperature=1.0,
-                top_k=0,
-                top_p=1.0,
                 eos_token_id=ends,
                 pad_token_id=ends[0],
             )
             batches.append(_until_the_end(ids, ends))
     return batches
+
+
+@contextmanager
+def _drawing_from_everything(model: nn.Module) -> Iterator[None]:
+    """Set the model's generation configuration aside: ``generate`` takes from it what it is not told otherwise."""
+    from transformers import GenerationConfig
+
+    base: Any = model.get_base_model() if hasattr(model, "get_base_model") else model  # pyright: ignore[reportCallIssue]  # peft's method
+    kept = base.generation_config
+    base.generation_config = GenerationConfig(do_sample=True, temperature=1.0, top_k=0, top_p=1.0)
+    try:
+        yield
+    finally:
+        base.generation_config = kept
 
 
 def write_on(model: nn.Module, beginnings: Sequence[Sequence[int]], *, length: int) -> list[list[int]]:
@@ -85,15 +98,11 @@ def write_on(model: nn.Module, beginnings: Sequence[Sequence[int]], *, length: i
     width = max(len(beginning) for beginning in beginnings)
     rows = [[ends[0]] * (width - len(beginning)) + list(beginning) for beginning in beginnings]
     real = [[0] * (width - len(beginning)) + [1] * len(beginning) for beginning in beginnings]
-    with evaluating(model):
+    with evaluating(model), _drawing_from_everything(model):
         ids = model.generate(  # pyright: ignore[reportCallIssue]  # a method, typed Tensor | Module by nn.Module
             input_ids=torch.tensor(rows, device=device),
             attention_mask=torch.tensor(real, device=device),  # generate counts positions from it
             max_new_tokens=length,
-            do_sample=True,
-            temperature=1.0,
-            top_k=0,
-            top_p=1.0,
             eos_token_id=ends,
             pad_token_id=ends[0],
         )

@@ -91,6 +91,7 @@ class Forward:
     def _compare_with_loss(self, batch: Batch) -> bool | None:
         """The convention, None if the model's loss does not tell."""
         logits, arguments = self(batch), self.arguments(batch)
+        align(logits, batch.labels, shift=False)  # that the shapes belong together
         classes = logits.shape[-1]
         if int(batch.labels.max()) >= classes:
             raise ValueError(f"label {int(batch.labels.max())} is no class of this model, which has {classes}.")
@@ -180,7 +181,7 @@ def _logits_of(output: Any) -> Any:
         return output.logits
     if isinstance(output, dict):
         return output.get("logits")
-    return output[0] if isinstance(output, tuple) else None
+    return output[0] if isinstance(output, tuple | list) and len(output) > 0 else None
 
 
 def _loss_of(output: Any) -> Tensor | None:

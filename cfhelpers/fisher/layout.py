@@ -18,6 +18,8 @@ IGNORED = -100
 # What collators hand to attention kernels to say where the sequences of a packed row begin.
 BOUNDARIES = ("cu_seq_lens_q", "cu_seq_lens_k", "cu_seq_lens", "cu_seqlens", "seq_idx", "seq_lengths")
 WITH_BOUNDARIES = ("max_length_q", "max_length_k")
+# Columns that number the sequences of a row, token by token.
+NUMBERED = ("seq_idx", "document_ids", "doc_ids", "segment_ids", "sequence_ids")
 
 
 def unpacked(batch: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -34,6 +36,9 @@ def unpacked(batch: Mapping[str, Any]) -> Mapping[str, Any]:
             "the attention_mask numbers several sequences in one row (it has values above 1). Each sequence is an "
             "example of its own: give every sequence its own row."
         )
+    positions = batch.get("position_ids")
+    if isinstance(ids, Tensor) and isinstance(positions, Tensor) and positions.shape == ids.shape[1:2]:
+        batch = {**batch, "position_ids": positions[None]}  # one row of positions for all
     starts = _starts(ids, batch.get("position_ids"), mask)
     if starts is not None:
         return _taken_apart(batch, starts)
@@ -43,7 +48,8 @@ def unpacked(batch: Mapping[str, Any]) -> Mapping[str, Any]:
             "gradients would be added before they are squared. Give position_ids that start again at each sequence, by "
             "which rows are taken apart, or one sequence per row (packing=False)."
         )
-    for name in BOUNDARIES:
+    by_token = isinstance(labels := batch.get("labels"), Tensor) and labels.dim() == 2  # not two texts with one class
+    for name in (*BOUNDARIES, *(NUMBERED if by_token else ())):
         if batch.get(name) is not None and _says_several(name, torch.as_tensor(batch[name])):
             raise ValueError(
                 f"a batch has packed rows, as {name} says: several sequences in one row, whose gradients would be "
@@ -139,7 +145,7 @@ def _spans(starts: Tensor) -> list[tuple[int, int]]:
 
 
 def _says_several(name: str, value: Tensor) -> bool:
-    if name == "seq_idx":
+    if name in NUMBERED:
         return bool((value != value.flatten()[0]).any())
     if name == "seq_lengths":
         return value.dim() > 0 and bool(((value > 0).sum(-1) > 1).any())

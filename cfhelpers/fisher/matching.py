@@ -65,5 +65,6 @@ def _has_adapters(names: Collection[str]) -> bool:
         or ".base_layer." in name
         or ".lora_" in name
         or ".modules_to_save." in name
+        or name.startswith("prompt_encoder.")
         for name in names
     )

@@ -71,7 +71,8 @@ class AGEM(RehearsalMethod):
         """Return the gradient of the next old batch's mean loss; what that batch does not use is left out."""
         batch, _ = self.old_batch(next(iter(parameters.values())).device)
         with torch.enable_grad():
-            loss = model(**batch).loss
+            with self.alike_in_all_processes(batch["input_ids"].device):
+                loss = model(**batch).loss
             found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
         return {name: each for name, each in zip(parameters, found, strict=True) if each is not None}
 

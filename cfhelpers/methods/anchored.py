@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from cfhelpers.fisher import Importance
-from cfhelpers.fisher.naming import named_parameters
+from cfhelpers.fisher.adapters import idle_adapters
+from cfhelpers.fisher.naming import named_parameters, unwrap_model
 from cfhelpers.fisher.storage import Storage
 from cfhelpers.methods.base import Method
 from cfhelpers.methods.penalty import QuadraticPenalty
@@ -81,16 +82,24 @@ class AnchoredMethod(Method):
 
         Raises:
             ValueError: The model lacks a parameter of a penalty or has it in another shape, or none of those that are
-                protected is trained.
+                protected is trained and in use.
         """
         parameters = named_parameters(model)
         for penalty in self.penalties:
             penalty.require_fit(model)
-        if self.penalties and not any(parameters[n].requires_grad for each in self.penalties for n in each.stored):
+        trained = [n for each in self.penalties for n in each.stored if parameters[n].requires_grad]
+        if self.penalties and not trained:
             raise ValueError(
                 f"{self.name} protects only parameters that are frozen, so that it changes nothing. Were the "
                 "importances estimated before adapters were put into the model (peft), or an adapter loaded without "
                 "is_trainable=True? Estimate on the model that is trained."
+            )
+        starts = {f"{start}.": what for start, *what in idle_adapters(unwrap_model(model))}
+        if trained and starts and all(name.startswith(tuple(starts)) for name in trained):
+            adapter, reason = next(what for start, what in starts.items() if trained[0].startswith(start))
+            raise ValueError(
+                f"{self.name} protects only adapter {adapter!r}, which is not in use ({reason}): training changes what "
+                "another one says. Estimate with the adapter that is trained, or choose with model.set_adapter(…)."
             )
 
     def importance(self, model: nn.Module, batches: Iterable[Any]) -> Importance | None:

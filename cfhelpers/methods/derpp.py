@@ -97,7 +97,8 @@ class DERpp(RehearsalMethod):
     def rehearsal_loss(self, model: nn.Module) -> Tensor:
         """Return α · mean (z − z*)² + β · cross-entropy on the next old batch, both means over its targets."""
         batch, rows = self.old_batch(next(model.parameters()).device)
-        outputs = model(**batch)
+        with self.alike_in_all_processes(batch["input_ids"].device):
+            outputs = model(**batch)
         logits = at_targets(outputs.logits.float(), batch["labels"])
         return self.logit_weight * logit_distance(logits, rows) + self.label_weight * outputs.loss
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import ConcatDataset
 
 from cfhelpers.methods.base import Method
-from cfhelpers.tasks.encoding import EncodedTask
+from cfhelpers.tasks.encoding import IGNORED, EncodedTask
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -122,6 +122,12 @@ def reservoir_sample(stream: Iterable[T], size: int, generator: random.Random) -
         elif (place := generator.randrange(number)) < size:
             kept[place] = item
     return kept
+
+
+def has_target(row: Mapping[str, Any]) -> bool:
+    """Return whether a row's ``labels`` have something to predict: a class, or a token after the first."""
+    labels = row["labels"].tolist() if hasattr(row["labels"], "tolist") else row["labels"]
+    return any(label != IGNORED for label in labels[1:]) if isinstance(labels, list | tuple) else labels != IGNORED
 
 
 def weight(row: Mapping[str, Any], by: By) -> int:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from cfhelpers.methods.base import Method, bytes_of
-from cfhelpers.methods.mixing import Row, draw_rows, plain_rows, reservoir_sample, stored_bytes
+from cfhelpers.methods.mixing import Row, draw_rows, has_target, plain_rows, reservoir_sample, stored_bytes
 from cfhelpers.tasks.encoding import IGNORED, Batch, Collator, EncodedTask
 
 _KNOWN = {"input_ids", "attention_mask", "labels", "task_ids"}
@@ -52,12 +54,15 @@ class RehearsalMethod(Method):
             name: One for each old task; those of one name are replaced.
 
         Raises:
-            ValueError: There are no examples, or a batch has no labels or inputs of an unknown kind.
+            ValueError: There are no examples with a target, or a batch has no labels or inputs of an unknown kind.
         """
         generator = random.Random(f"{self.seed}-{name}")
         rows = reservoir_sample(rows_of(batches), self.buffer_size, generator)
         if not rows:
-            raise ValueError("there are no old examples to keep: batches is empty.")
+            raise ValueError(
+                "there are no old examples to keep: batches is empty, or every label in it is −100, so that nothing is "
+                "predicted."
+            )
         self.remember(model, name, rows)
 
     def after_task(self, model: nn.Module, task: EncodedTask) -> None:
@@ -91,6 +96,20 @@ class RehearsalMethod(Method):
         ]
         return {name: tensor.to(device) for name, tensor in Collator(0)(rows).items()}, rows
 
+    @contextmanager
+    def alike_in_all_processes(self, device: torch.device) -> Iterator[None]:
+        """Drop the same units in all processes, if there are several, while the last old batch drawn is looked at.
+
+        What is done to the gradients comes after they were averaged: with a dropout of its own, each process would
+        take another step, and their weights would drift apart.
+        """
+        if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+            yield
+            return
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(random.Random(f"{self.seed}-{self.draws}-dropout").getrandbits(63))
+            yield
+
     def settings(self) -> dict[str, Any]:
         """Return the sizes of buffer and batch."""
         return {"buffer_size": self.buffer_size, "batch_size": self.batch_size}
@@ -109,7 +128,7 @@ class RehearsalMethod(Method):
 
 
 def rows_of(batches: Iterable[Mapping[str, Tensor]]) -> Iterable[Row]:
-    """Yield the examples of Hugging Face batches, without their padding.
+    """Yield the examples of Hugging Face batches that have a target, without their padding.
 
     Raises:
         ValueError: A batch has no labels or inputs of an unknown kind.
@@ -129,7 +148,8 @@ def rows_of(batches: Iterable[Mapping[str, Tensor]]) -> Iterable[Row]:
             example["labels"] = labels[row][real[row]].tolist() if labels.dim() > 1 else int(labels[row])
             if "task_ids" in batch:
                 example["task_ids"] = int(batch["task_ids"][row])
-            yield example
+            if has_target(example):
+                yield example
 
 
 def at_targets(logits: Tensor, labels: Tensor) -> Tensor:

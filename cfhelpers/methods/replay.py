@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Self, get_args
 
 from cfhelpers.methods.choice import Choice, choose_rows
-from cfhelpers.methods.mixing import By, MixingMethod, Row, draw_rows, plain_rows, reservoir_sample, weight
+from cfhelpers.methods.mixing import By, MixingMethod, Row, draw_rows, has_target, plain_rows, reservoir_sample, weight
 from cfhelpers.tasks.encoding import EncodedTask
 
 
@@ -72,8 +72,8 @@ class Replay(MixingMethod):
             The method to give to ``ContinualTrainer(method=…)``.
 
         Raises:
-            ValueError: There are no old data, a ``fraction`` is wanted of a stream, or another ``choice`` than
-                "random"; and as for the class.
+            ValueError: There are no old data, none of what was kept has a target, a ``fraction`` is wanted of a
+                stream, or another ``choice`` than "random"; and as for the class.
         """
         method = cls(buffer_size, **settings)
         if method.choice != "random":
@@ -85,6 +85,9 @@ class Replay(MixingMethod):
             method.kept[name] = method._sample(name, dataset)
         if not method.kept or not all(method.kept.values()):
             raise ValueError("there are no old examples to keep: the data set is empty.")
+        for name, rows in method.kept.items():
+            if "labels" in rows[0] and not any(has_target(row) for row in rows):
+                raise ValueError(f"every label of the {name} is −100, so that nothing of them would be learned again.")
         return method
 
     def after_task(self, model: Any, task: EncodedTask) -> None:

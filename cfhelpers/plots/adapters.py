@@ -76,9 +76,9 @@ def final_scores(records: Mapping[str, Record], ax: Axes | None = None) -> Axes:
         heights = [each.mean for each in found]
         ax.bar(places, heights, 0.9 * width, yerr=errors, capsize=3, color=style(number)[1], label=name)
     ax.set_xticks(range(len(tasks)), tasks)
-    ax.set_ylim(0, 109)  # an interval may reach above 100 %
+    ax.set_ylim(0, 105)  # an interval may reach above 100 %
     ax.set_ylabel(f"{metric_label(metric)}, at the end")
-    ax.legend(loc="lower center", fontsize=8)
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(records), fontsize=8)
     return ax
 
 

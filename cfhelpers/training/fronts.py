@@ -17,13 +17,13 @@ class Gap:
 
     Attributes:
         kept: For each seed [S], the difference of the old tasks' scores, a mean over the new scores between the ends.
-        low: Lower end of the new task's scores that both methods reach with every seed.
-        high: Upper end.
+        low: For each seed [S], the lower end of the new task's scores that both methods reach.
+        high: For each seed [S], the upper end.
     """
 
     kept: NDArray[np.float64]
-    low: float
-    high: float
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
 
 
 def gap_at_equal_learning(one: Sequence[Record], other: Sequence[Record]) -> Gap:
@@ -31,28 +31,29 @@ def gap_at_equal_learning(one: Sequence[Record], other: Sequence[Record]) -> Gap
 
     For every seed, a method's points (learned, kept) are joined by straight lines in the order of what they learned;
     points that learned the same count as their mean. The difference of the two lines is averaged over all new scores
-    that both methods reach with every seed. So a method that keeps more only because it learns less has no advantage.
+    that both methods reach with this seed. So a method that keeps more only because it learns less has no advantage.
 
     Args:
         one: Records of one method, with the same tasks and seeds, at least two; scores of which high is good.
         other: Of the method that it is compared with.
 
     Raises:
-        ValueError: Fewer than two records, other tasks or seeds, a score of which low is good, or no new score that
-            both methods reach.
+        ValueError: Fewer than two records, other tasks or seeds, a score of which low is good, or a seed with no
+            new score that both methods reach.
     """
     everything = [*one, *other]
     if min(len(one), len(other)) < 2 or len({(*each.tasks, *each.seeds) for each in everything}) > 1:
         raise ValueError("each method needs two records or more, and all have to be of the same tasks and seeds.")
     if not all(all(each.higher_is_better) for each in everything):
         raise ValueError("fronts are of scores of which high is good, not of perplexities.")
-    lines = [[_line(records, seed) for seed in range(len(one[0].seeds))] for records in (one, other)]
-    low = max(line[0, 0] for method in lines for line in method)
-    high = min(line[-1, 0] for method in lines for line in method)
-    if low >= high:
-        raise ValueError(f"there is no score on {one[0].tasks[-1]} that both methods reach with every seed.")
-    gaps = [_mean_difference(first, second, low, high) for first, second in zip(*lines, strict=True)]
-    return Gap(np.array(gaps), float(low), float(high))
+    gaps = []
+    for index, seed in enumerate(one[0].seeds):
+        first, second = (_line(records, index) for records in (one, other))
+        low, high = max(first[0, 0], second[0, 0]), min(first[-1, 0], second[-1, 0])
+        if low >= high:
+            raise ValueError(f"with seed {seed} there is no score on {one[0].tasks[-1]} that both methods reach.")
+        gaps.append((_mean_difference(first, second, low, high), low, high))
+    return Gap(*np.array(gaps).T)
 
 
 def _line(records: Sequence[Record], seed: int) -> NDArray[np.float64]:

@@ -44,6 +44,29 @@ def what_to_do(model: nn.Module, share: float, learning_rate: float) -> str:
     )
 
 
+def require_finite_norm(model: nn.Module) -> None:
+    """Refuse to step along gradients kept in float16 whose norm is more than float16 can tell.
+
+    Clipping would divide by an infinite norm and leave zeros, and without it the weights would become NaN.
+
+    Args:
+        model: After the last backward pass of a step, without a gradient scaler.
+
+    Raises:
+        ValueError: The norm is not finite.
+    """
+    gradients = [p.grad for p in trainable_parameters(model).values() if p.grad is not None]
+    if any(each.dtype == torch.float16 for each in gradients):
+        norm = torch.nn.utils.get_total_norm(gradients)
+        if not bool(torch.isfinite(norm)):
+            raise ValueError(
+                f"the gradient's norm is {float(norm)}: weights kept in float16 have gradients of at most 65504, their "
+                "norm included, and this step would lose the weights or not move them. Keep the weights in float32 "
+                "(model.float(), with fp16=True or bf16=True for speed) or in bfloat16, or lower the method's strength "
+                "or weights."
+            )
+
+
 def warn_of_lost_steps(model: nn.Module, learning_rate: float) -> None:
     """Warn if most weights would not move: a penalty of zero would look like perfect protection."""
     share = lost_share(model, learning_rate)

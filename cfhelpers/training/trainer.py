@@ -18,7 +18,7 @@ from cfhelpers.fisher.packed import pass_gradients
 from cfhelpers.methods.anchored import AnchoredMethod
 from cfhelpers.methods.base import Method, trainable_parameters
 from cfhelpers.tasks.encoding import IGNORED, Batch
-from cfhelpers.training.precision import warn_of_lost_steps
+from cfhelpers.training.precision import require_finite_norm, warn_of_lost_steps
 
 METHOD_STATE = "method.pt"
 
@@ -199,6 +199,8 @@ class ContinualMixin(_MixedInto):
             self._diagnostics = self._measure(unwrapped, scale) if self._logs_now() else None
             self._step_loss = 0.0
             self.method.after_backward(unwrapped, scale)
+            if scaler is None:  # which would skip such a step
+                require_finite_norm(unwrapped)
         return loss
 
     def _logs_now(self) -> bool:
@@ -218,7 +220,8 @@ class ContinualMixin(_MixedInto):
             return values
         gradients = [p.grad for p in trainable_parameters(model).values() if p.grad is not None]
         norm = float(torch.nn.utils.get_total_norm(gradients)) / scale
-        values["penalty_to_loss"] = values["penalty"] / max(float(self._step_loss), 1e-12)
+        loss = self.accelerator.reduce(torch.as_tensor(self._step_loss), "mean")  # each process saw its own share
+        values["penalty_to_loss"] = values["penalty"] / max(float(loss), 1e-12)
         values["penalty_to_task_gradient"] = values.pop("penalty_gradient_norm") / max(norm, 1e-12)
         return values
 

@@ -218,7 +218,8 @@ plt.show()
 # %% [markdown]
 # ### Exercise 2.2 · every class counts ★★★ 20 minutes
 #
-# Write `exact` for a classifier that maps inputs `[N, D]` to logits `[N, C]`. Leave no gradients behind.
+# Write `exact` for a classifier that maps inputs `[N, D]` to logits `[N, C]`. It may arrive in training mode. Leave no
+# gradients behind.
 #
 # <details><summary>Hint: my Fisher is almost zero</summary>
 # Square each class's gradient first, then weight it with the class's probability. Σ p · ∂ log p is always zero.

@@ -197,7 +197,8 @@ for ids, labels in zip(batch["input_ids"].tolist(), batch["labels"].tolist(), st
 # %% [markdown]
 # ### Exercise 3.2 · the Fisher diagonal ★★★ 25 minutes
 #
-# Return a dictionary from parameter name to tensor. Leave no gradients behind. `model(**example).loss` is a *mean*.
+# Return a dictionary from parameter name to tensor. The model may arrive in training mode. Leave no gradients behind.
+# `model(**example).loss` is a *mean*.
 # Move batches to the model's device.
 #
 # <details><summary>Hint: unsupported operand 'NoneType'</summary>

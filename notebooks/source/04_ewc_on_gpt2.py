@@ -84,8 +84,8 @@ for task in taught.tasks:
 # %% [markdown]
 # ### Exercise 4.1 · perplexity ★★☆ 15 minutes
 #
-# `model(**batch).loss` is a mean over targets; the model shifts the labels. Padding has the label −100. Move each batch
-# to the model's device.
+# `model(**batch).loss` is a mean over targets; the model shifts the labels. Padding has the label −100. The model may
+# arrive in training mode. Move each batch to its device.
 #
 # <details><summary>Hint: another number at every run</summary>
 # Dropout. <code>model.eval()</code>

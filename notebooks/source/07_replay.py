@@ -12,8 +12,7 @@
 # “DialoGPT” is a role. In `tiny` a GPT-2 with a million weights plays it, made for this course.
 
 # %% [markdown]
-# All cells take at most 1 minute in `tiny`. Stored results are of `tiny`; one section shows SmolLM2, the model of
-# `laptop`.
+# All cells take at most 1 minute in `tiny`. The stored results of this chapter were measured in `tiny` only.
 #
 # Previous: [6 · Progressive prompts](06_progressive_prompts.ipynb) · Next: [8 · Distillation](08_distillation.ipynb)
 #
@@ -287,56 +286,8 @@ Markdown(
 # example: count looks, not percents.
 
 # %% [markdown]
-# ### The same on texts
-#
-# Wikitext, then dialogue, on the other model. *Perplexity*: among how many words the model wavers; lower is better. Its
-# natural logarithm is the loss, in *nats*. Four shares, 10 to 75 %, chosen as above.
-
-# %%
-pages = [record for record in stored if record.extra["experiment"] == "how little, texts"]
-ends = {record.method["name"]: record for record in pages if record.method["name"] in ("naive", "joint")}
-texts = {record.method["fraction"]: record for record in cf.results.chosen(pages).values()}
-
-# %%
-# alt: Perplexity on wikitext, kept, and on dialogue, learned, against the part of the old tokens that was kept, on a
-#  logarithmic axis from 0.5 to 20 percent; horizontal lines mark naive and joint training on wikitext.
-lines = {"wikitext, kept": ("wikitext", texts), "dialogue, learned": ("dialogue", texts)}
-ax = cf.plots.scores_against(lines, "part of the old tokens that is kept (1 = all)")
-for name, line in {"naive": ":", "joint": "--"}.items():
-    ax.axhline(ends[name].scores("wikitext").mean(), color="black", linestyle=line, label=f"{name}, wikitext")
-ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-plt.show()
-
-# %%
-lost = np.log(ends["naive"].scores("wikitext"))
-forgot = (lost - np.log(ends["naive"].scores("wikitext", after="wikitext"))).mean()
-nats = {part: mean_and_interval((lost - np.log(r.scores("wikitext"))) / forgot) for part, r in texts.items()}
-pd.Series(
-    {f"{part:.1%} kept": f"{share:.0%}" for part, share in sorted(nats.items())}, name="forgetting removed, of nats"
-).to_frame()
-
-# %% [markdown]
-# Compare with the dialogues above at the same part kept. A block of text practises a whole language; a dialogue
-# practises one fact.
-
-# %% [markdown]
-# ## Which to keep?
-#
-# Thirteen again, but chosen: one of each *length*; the *hardest* (largest loss at the end of the persona); or by
-# *herding* (Rebuffi et al., 2017), so that the mean of what the model makes of the kept ones comes nearest to that of
-# all. Shares chosen for each as above, five seeds.
-
-# %%
-which = cf.results.chosen([record for record in stored if record.extra["experiment"] == "which to keep"])
-print(", ".join(f"{name}: share {record.method['share']:.0%}" for name, record in which.items()))
-cf.tables.differences(which, "random")
-
-# %% [markdown]
-# In percentage points above (+) or below random choice, seed by seed. A star marks an interval without zero.
-
-# %% [markdown]
-# **What it does not show.** All dialogues here are alike: short, and all learned. Where data hold duplicates, errors or
-# rare kinds, choices can differ more, the hardest for the worse.
+# **Room to learn** was not measured either: how full a model may be before nothing saves it (the question of Marek et
+# al., 2026).
 
 # %% [markdown]
 # ## What the old model thought of the wrong answers
@@ -540,27 +491,11 @@ pd.DataFrame(rows).T
 # examples of a step, and nobody gave those to the others.
 
 # %% [markdown]
-# ### On a real language model
-#
-# The same two tasks for SmolLM2, 135 million weights, in `laptop`: sixteen dialogues at the share that `tiny` chose in
-# chapter 3; EWC and L2 had three settings to choose from there.
-
-# %%
-third = cf.results.load("03", profile="laptop")
-real = {r.method["name"]: r for r in third if r.extra["stage"] == "report" and not r.extra["sweep"]}
-real = {"naive": real["naive"], **cf.results.chosen(third)}
-real["replay of 16"] = cf.results.load("07", profile="laptop")[0]
-real["joint"] = next(r for r in third if r.method["name"] == "joint" and r.extra["stage"] == "report")
-cf.tables.comparison(real)
-
-# %% [markdown]
-# Three seeds: read the intervals before the means.
-
-# %% [markdown]
 # ## Few new examples
 #
 # Does rehearsing help to *learn*? Kotha and Liang (2026) report so when new examples are few. Wikitext first, then a
-# few dialogue texts, with two shares of old ones, neither chosen.
+# few dialogue texts, with two shares of old ones, neither chosen. *Perplexity*: among how many words the model wavers;
+# lower is better. Its natural logarithm is the loss, in *nats*.
 
 # %%
 sizes = {r.plan["new_size"]: {} for r in stored if r.extra["experiment"].endswith("new texts")}
@@ -641,41 +576,6 @@ for name in ("ewc", "l2sp"):
 # %% [markdown]
 # **What it does not show.** What comes after still more steps; replay of more than thirteen dialogues; and the new
 # score differs too: read the rows as pairs.
-
-# %% [markdown]
-# ## Room to learn
-#
-# When is a model too full to be saved? Marek et al. (2026) find that one trained to the limit of its capacity (what it
-# can hold at all) forgets whatever one does. Here: 16, 64 or 256 strangers with two facts each, learned by name until
-# recall no longer rises; then the workplace, 30 steps.
-
-# %%
-for row in run.tasks("people", size=16)[0].train.select(range(3)):
-    print(f"{row['question']:<60} {row['answer']}")
-
-# %%
-rooms = {name: {} for name in ("naive", "ewc", "replay")}
-for record in (r for r in stored if r.extra["experiment"].endswith(" people")):
-    rooms[record.method["name"]][record.plan["size"]] = record
-
-# %%
-# alt: Recall of the people after the workplace was learned, against how many people there are, for naive training, EWC
-#  and replay of a tenth.
-cf.plots.scores_against({name: ("people", by_size) for name, by_size in rooms.items()}, "people, two facts each")
-plt.show()
-
-# %%
-sizes = sorted(rooms["naive"])
-pd.concat({n: cf.tables.comparison({name: by_size[n] for name, by_size in rooms.items()}) for n in sizes})
-
-# %% [markdown]
-# Replay keeps a tenth of the dialogues, so more of many people. Its share and EWC's strength were chosen with 64
-# people, among five, and taken over for the others. Three seeds; the learning rate is twice the usual one.
-
-# %% [markdown]
-# **What it does not show.** A full model: then *just learned* would fall as people are added. Five hundred facts are
-# few for a million weights; what *just learned* lacks is lost on words that were not trained. What changes for certain
-# is how much there is to lose, while 30 steps stay 30 steps.
 
 # %% [markdown]
 # ## The stability gap
@@ -814,7 +714,6 @@ Markdown(
 #
 # - Robins (1995). *Catastrophic forgetting, rehearsal and pseudorehearsal.*
 # - Vitter (1985). *Random sampling with a reservoir.* ACM TOMS.
-# - Rebuffi et al. (2017). *iCaRL: incremental classifier and representation learning.* CVPR.
 # - Chaudhry et al. (2019). *Efficient lifelong learning with A-GEM.* ICLR.
 # - Buzzega et al. (2020). *Dark experience for general continual learning.* NeurIPS.
 # - Sun et al. (2020). *LAMOL: language modeling for lifelong language learning.* ICLR.

@@ -100,7 +100,7 @@ def _first_calls(workloads: dict[str, Any]) -> list[str]:
 def cell(values: dict[str, Any], base: dict[str, Any]) -> str:
     """Return the time and the peak memory of one method, in units of another's."""
     if "error" in values:
-        return "fails"
+        return "fails" if values["error"] else "–"
     memory, unit = values["peak_memory_bytes"], base["peak_memory_bytes"]
     return f"{values['ratio']:.2f} · " + (f"{memory / unit:.2f}" if memory and unit else "?")
 

@@ -14,7 +14,7 @@ def chosen(experiment: str) -> list[dict]:
 
 @pytest.mark.parametrize(
     ("experiment", "methods"),
-    [("steps x 4", chapter_07.CHOSEN_FOR_LONG), ("64 people", chapter_07.CHOSEN_FOR_PEOPLE)],
+    [("steps x 4", chapter_07.CHOSEN_FOR_LONG)],
 )
 def test_what_is_not_tuned_has_what_its_neighbour_chose(experiment, methods):
     assert chosen(experiment) == [{"name": method.name, **method.settings()} for method in methods]

@@ -35,6 +35,25 @@ def test_texts_are_drawn_from_all_that_the_model_predicts():
     torch.testing.assert_close(counts / counts.sum(), expected[kept] / expected[kept].sum(), atol=0.02, rtol=0)
 
 
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # peft asks transformers for it
+@pytest.mark.parametrize("adapted", [False, True])
+def test_what_the_generation_configuration_leaves_out_is_drawn_all_the_same(adapted):
+    plain = writer(w5=3.0, w6=2.0)
+    wanted = [batch["input_ids"].tolist() for batch in own_texts(plain, 20, length=12)]
+    model = copy.deepcopy(plain)
+    settings = {"repetition_penalty": 5.0, "suppress_tokens": [5], "min_new_tokens": 11, "temperature": 0.1, "top_k": 1}
+    for name, value in settings.items():
+        setattr(model.generation_config, name, value)
+    if adapted:
+        from peft import LoraConfig, get_peft_model
+
+        base, config = model, LoraConfig(r=2, target_modules=["c_attn"], fan_in_fan_out=True, task_type="CAUSAL_LM")
+        model = get_peft_model(base, config)
+    assert [batch["input_ids"].tolist() for batch in own_texts(model, 20, length=12)] == wanted
+    kept = (base if adapted else model).generation_config
+    assert {name: getattr(kept, name) for name in settings} == settings
+
+
 def test_a_text_ends_once_and_what_follows_is_masked():
     batches = own_texts(writer(w1=1.5), 70, length=12)
     assert [len(batch["input_ids"]) for batch in batches] == [64, 6]

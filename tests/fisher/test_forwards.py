@@ -46,6 +46,30 @@ def test_a_forward_that_never_gives_logits_is_named() -> None:
         fisher_diagonal(model, batches_for("gpt2"))
 
 
+class Outputs(nn.Module):
+    """A language model that hands out its logits in its own way."""
+
+    def __init__(self, how: Any) -> None:
+        super().__init__()
+        self.inner, self.how = causal_model("gpt2"), how
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, labels: Tensor | None = None) -> Any:
+        return self.how(self.inner(input_ids=input_ids, attention_mask=attention_mask).logits)
+
+
+@pytest.mark.parametrize("how", [lambda logits: [logits], lambda logits: (logits, None), lambda z: {"logits": z}])
+def test_logits_in_any_container(how: Any) -> None:
+    batches = batches_for("gpt2")
+    found = fisher_diagonal(Outputs(how), batches)
+    wanted = oracle(causal_model("gpt2"), batches)
+    assert relative_error({name.removeprefix("inner."): value for name, value in found.items()}, wanted) < 1e-5
+
+
+def test_logits_of_the_last_token_alone_are_named() -> None:
+    with pytest.raises(ValueError, match=r"labels .* do not fit logits"):
+        fisher_diagonal(Outputs(lambda logits: (logits[:, -1:],)), batches_for("gpt2"))
+
+
 def test_accelerates_autocast_is_out_of_the_way() -> None:
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState

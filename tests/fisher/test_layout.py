@@ -150,6 +150,8 @@ def _packed_without_positions() -> dict[str, dict[str, Any]]:
     return {
         "cu_seq_lens": plain | {"cu_seq_lens_q": torch.tensor([0, 3, 8, 16])},
         "seq_idx": plain | {"seq_idx": torch.tensor([[0, 0, 0, 1, 1, 1, 1, 1]] * 2)},
+        "document ids": plain | {"document_ids": torch.tensor([[0, 0, 0, 1, 1, 1, 1, 1]] * 2)},
+        "segment ids": plain | {"segment_ids": torch.tensor([[1, 1, 1, 2, 2, 2, 2, 0]] * 2)},
         "a numbered mask": plain | {"attention_mask": torch.tensor([[1, 1, 1, 2, 2, 2, 2, 0]] * 2)},
         "blocks of a mask": plain | {"attention_mask": blocks},
         "blocks of an added mask": plain | {"attention_mask": torch.zeros(2, 1, 8, 8).masked_fill(~blocks, -1e9)},
@@ -158,6 +160,22 @@ def _packed_without_positions() -> dict[str, dict[str, Any]]:
             "input_ids": ids, "labels": torch.tensor([0, 1]), "position_ids": torch.tensor([[0, 1, 2, 3] * 2] * 2)
         },
     }  # fmt: skip
+
+
+def test_packed_rows_with_one_row_of_positions_for_all_are_taken_apart() -> None:
+    model, (batch,) = causal_model("gpt2"), batches_for("gpt2", (5,))
+    together = packed(batch, [[0, 1, 2, 3, 4]])
+    together["labels"][together["position_ids"] == 0] = -100
+    together["position_ids"] = together["position_ids"][0]
+    found = fisher_diagonal(model, [together])
+    assert found.n_examples == 5
+    assert relative_error(found, oracle(model, [batch])) < 1e-5
+
+
+def test_segments_of_two_texts_with_one_class_are_no_packing() -> None:
+    model, (batch,) = classifier("bert"), batches_for("bert", (3,))
+    segments = {"segment_ids": (torch.arange(batch["input_ids"].shape[1]) > 2).long().expand_as(batch["input_ids"])}
+    assert fisher_diagonal(model, [batch | segments]).n_examples == 3
 
 
 @pytest.mark.parametrize("case", _packed_without_positions())

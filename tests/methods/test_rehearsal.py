@@ -130,6 +130,18 @@ def test_the_old_gradient_is_that_of_the_old_batch_and_leaves_nothing_behind():
         torch.testing.assert_close(gradient, parameters[name].grad)
 
 
+@pytest.mark.parametrize("make", MAKE.values(), ids=MAKE)
+def test_old_data_without_a_target_are_refused(make):
+    (batch,) = batches(words(1, 4))
+    nothing = batch | {"labels": torch.full_like(batch["labels"], -100)}
+    nothing["labels"][:, 0] = 7  # the first token is predicted by nothing
+    with pytest.raises(ValueError, match=r"no old examples to keep: .*every label in it is −100"):
+        make(causal(), [nothing])
+    nothing["labels"][2, 3] = 7
+    (kept,) = make(causal(), [nothing]).kept["old data"]
+    assert kept["labels"][3] == 7
+
+
 # DER++ ---------------------------------------------------------------------------------------------------------------
 
 

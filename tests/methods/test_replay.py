@@ -195,6 +195,8 @@ def test_what_cannot_be_mixed_is_refused(tmp_path):
         trainer(Replay(5), words(2, 30), tmp_path)
     with pytest.raises(ValueError, match="no old examples"):
         Replay.from_data(words(1, 0), 5)
+    with pytest.raises(ValueError, match="every label of the old data is −100"):
+        Replay.from_data([{"input_ids": [5, 6], "labels": [5, -100]}] * 3, 2)
     with pytest.raises(ValueError, match="training data are empty"):
         trainer(method, words(2, 0), tmp_path)
     with pytest.raises(ValueError, match="less than half a row"):

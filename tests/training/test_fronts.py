@@ -20,15 +20,23 @@ def front(*points):
 def test_the_gap_is_a_mean_over_the_new_scores_that_both_reach():
     one, other = front((0.2, 0.8), (0.6, 0.8)), front((0.4, 0.6), (0.8, 0.2))
     gap = gap_at_equal_learning(one, other)
-    assert (gap.low, gap.high) == (0.4, 0.6)
+    assert (gap.low.tolist(), gap.high.tolist()) == ([0.4] * 3, [0.6] * 3)
     assert gap.kept == pytest.approx([0.3, 0.3, 0.3])  # from 0.2 at 0.4 to 0.4 at 0.6
     assert gap_at_equal_learning(other, one).kept == pytest.approx(-gap.kept)
+
+
+def test_each_seed_is_compared_where_it_has_both_methods():
+    one, other = front((0.2, 0.8), (0.6, 0.8)), front((0.2, 0.5), (0.6, 0.5))
+    one[1].results[2] = [[0.9, 0.0], [1.05, 0.4]]
+    gap = gap_at_equal_learning(one, other)
+    assert gap.high.tolist() == [0.6, 0.6, 0.4]
+    assert gap.kept == pytest.approx([0.3, 0.3, 0.3])
 
 
 def test_the_order_of_the_records_is_all_one_and_equal_new_scores_count_as_their_mean():
     one = front((0.8, 0.1), (0.2, 0.9), (0.8, 0.3), (0.5, 0.9))
     gap = gap_at_equal_learning(one, front((0.1, 0.5), (0.9, 0.5)))
-    assert (gap.low, gap.high) == (0.2, 0.8)
+    assert (gap.low.tolist(), gap.high.tolist()) == ([0.2] * 3, [0.8] * 3)
     assert gap.kept == pytest.approx([(0.4 + 0.05) / 2] * 3)
 
 
@@ -42,7 +50,7 @@ def test_a_fine_grid_finds_the_same():
     generator = np.random.default_rng(0)
     one, other = (front(*generator.random((6, 2))) for _ in range(2))
     gap = gap_at_equal_learning(one, other)
-    grid = np.linspace(gap.low, gap.high, 200_001)
+    grid = np.linspace(gap.low[0], gap.high[0], 200_001)
     for seed in range(3):
         lines = []
         for records in (one, other):
@@ -53,7 +61,7 @@ def test_a_fine_grid_finds_the_same():
 
 def test_what_cannot_be_compared_is_refused():
     low, high = front((0.1, 0.5), (0.2, 0.4)), front((0.3, 0.5), (0.9, 0.4))
-    with pytest.raises(ValueError, match="no score on second that both methods reach"):
+    with pytest.raises(ValueError, match="with seed 0 there is no score on second"):
         gap_at_equal_learning(low, high)
     with pytest.raises(ValueError, match="two records or more"):
         gap_at_equal_learning(low[:1], high)

@@ -14,6 +14,7 @@ from cfhelpers.methods import (
     EWC,
     L2SP,
     MAS,
+    DERpp,
     EWCOnGenerations,
     Joint,
     Method,
@@ -159,6 +160,24 @@ def test_importances_of_another_model_are_refused_when_the_trainer_is_built(tmp_
     adapted.transformer.wte.requires_grad_(True)
     with pytest.raises(ValueError, match="only parameters that are frozen"):
         trainer_for(of_adapter, tmp_path, model=adapted)
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # peft asks transformers for it
+def test_an_adapter_that_no_longer_answers_protects_nothing(tmp_path):
+    from peft import LoraConfig, get_peft_model
+
+    lora = LoraConfig(r=2, target_modules=["c_attn"], fan_in_fan_out=True)
+    model = get_peft_model(causal(), lora)
+    method = EWC.from_data(model, old_batches(), strength=1.0)
+    trainer_for(method, tmp_path, model=model)
+    model.add_adapter("new", lora)
+    model.set_adapter("new")
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_("lora_" in name)
+    with pytest.raises(ValueError, match=r"protects only adapter 'default', which is not in use \(active: new\)"):
+        trainer_for(method, tmp_path, model=model)
+    model.base_model.set_adapter(["default", "new"])
+    trainer_for(method, tmp_path, model=model)
 
 
 def step_of(weight, size, base=ContinualTrainer, make=causal, data=None, tmp_path=None, **changes):
@@ -351,6 +370,25 @@ def test_a_penalty_beyond_float16_is_refused(tmp_path):
             parameter.add_(0.05)
     with pytest.raises(ValueError, match=r"float16's largest number, 65504.*float32"):
         method.after_backward(model, 1.0)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda model: DERpp.from_data(model, old_batches(), 4, batch_size=2, label_weight=1e6),  # NaN
+        lambda model: L2SP.from_data(model, None, strength=1e6),  # each entry can be told, but not their norm
+    ],
+    ids=["derpp", "l2sp"],
+)
+def test_float16_gradients_whose_norm_cannot_be_told_are_refused(make, tmp_path):
+    model = causal().half()
+    method = make(model)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.05)
+    trainer = trainer_for(method, tmp_path, model=model)
+    with pytest.raises(ValueError, match=r"norm is (inf|nan): weights kept in float16"):
+        trainer.train()
 
 
 def test_bfloat16_weights_that_do_not_move_are_named(tmp_path):

@@ -260,6 +260,11 @@ def _explain(error: Exception) -> str:
             f"your code stopped with {text}. Gradients are needed here: was the loss computed under torch.no_grad(), "
             "or detached?"
         )
+    if "randomness" in text or "random operation" in text:
+        return (
+            f"your code stopped with {text}. The model was in training mode, where dropout draws random numbers. Call "
+            "model.eval() first."
+        )
     if "second time" in text:
         return (
             f"your code stopped with {text}. Give every backward pass through the same graph but the last "

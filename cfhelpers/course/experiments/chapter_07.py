@@ -8,9 +8,6 @@ from cfhelpers.training.sequence import Learned
 
 FRACTIONS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)
-CHOICES = ("random", "lengths", "hardest", "herding")
-PEOPLE = {16: 80, 64: 200, 256: 640}
-"""How many people a model is taught, and the optimizer steps after which recall no longer rises."""
 KEPT = 13
 """Dialogues of the persona in a tenth of its tokens, nearly: what every method that keeps examples may keep."""
 
@@ -69,38 +66,6 @@ def _few(size: int) -> Experiment:
     )
 
 
-def _room(people: int, plain: tuple[Method, ...], sweeps: dict[str, list[Method]]) -> Experiment:
-    """Many people, each asked by name, and then the workplace: what can be saved in a model that holds so much?"""
-    return Experiment(
-        "07",
-        f"{people} people",
-        "dialogpt",
-        ("people", "workplace"),
-        plain,
-        {"tiny": sweeps} if sweeps else {},
-        profiles=("tiny",),
-        changes={
-            "size": people,
-            "steps": PEOPLE[people],
-            "learning_rate": 1e-3,
-            "new_size": 32,
-            "new_steps": 30,
-            "curve_points": 4,
-        },
-        selection_seeds=(100,),
-        reported_seeds=(0, 1, 2),
-        curves=(),
-    )
-
-
-_FOR_PEOPLE: dict[str, list[Method]] = {
-    "ewc": [EWC(strength, variant="sample", max_examples=128) for strength in (1e3, 1e4, 1e5, 1e6, 1e7)],
-    "replay": [Replay(fraction=0.1, share=share) for share in SHARES],
-}
-# Chosen with 64 people, as above.
-CHOSEN_FOR_PEOPLE = (EWC(1e5, variant="sample", max_examples=128), Replay(fraction=0.1, share=0.5))
-
-
 EXPERIMENTS = (
     Experiment(
         "07",
@@ -140,39 +105,7 @@ EXPERIMENTS = (
         changes={"curve_points": 30},
         curves=(),
     ),
-    *(_few(size) for size in (8, 16, 32, 64)),
+    *(_few(size) for size in (8, 64)),
     *(_longer(times, (Naive(),), _STRENGTHS) for times in (1, 4)),
     _longer(16, (Naive(), *CHOSEN_FOR_LONG), {}),
-    _room(64, (Naive(),), _FOR_PEOPLE),
-    *(_room(people, (Naive(), *CHOSEN_FOR_PEOPLE), {}) for people in (16, 256)),
-    Experiment(
-        "07",
-        "which to keep",
-        "dialogpt",
-        ("persona", "workplace"),
-        (Naive(),),
-        {"tiny": {choice: [Replay(KEPT, share=share, choice=choice) for share in SHARES] for choice in CHOICES}},
-        profiles=("tiny",),
-        selection_seeds=(100,),
-        curves=(),
-    ),
-    Experiment(
-        "07",
-        "how little, texts",
-        "gpt2",
-        ("wikitext", "dialogue"),
-        (Naive(), Joint(), *(_all_old(share) for share in (0.01, 0.02, 0.05, 0.1, 0.2))),
-        profiles=("tiny",),
-        curves=(),
-    ),
-    # On a real language model, with the share that tiny chose; chapter 3 has naive and joint training, EWC and L2.
-    Experiment(
-        "07",
-        "persona",
-        "dialogpt",
-        ("persona", "workplace"),
-        (Replay(16, share=0.25),),
-        profiles=("laptop",),
-        changes={"curve_points": 1},
-    ),
 )

@@ -241,7 +241,7 @@ def each_of(change):
         (lambda model, inputs: {}, "lacks 'first.weight'; it has nothing"),
         (each_of(torch.sum), r"has shape \(\), but must have"),
         (each_of(lambda x: 4 * x), "4 times what it should be, everywhere"),
-        (each_of(torch.sqrt), "is right"),
+        (each_of(torch.sqrt), "square root of the mean of squares"),
         (each_of(lambda x: x.clamp(max=0.05)), "is right"),
         (changed(exact_by_backward, lambda f: {k: v for k, v in f.items() if "bias" not in k}), "lacks 'first.bias'"),
         (changed(exact_by_backward, lambda f: {**f, "third": f["first.bias"]}), "'third' that does not belong"),

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cfhelpers.course.checks.exercise import Exercise, Mistake, Numbers, number
+from cfhelpers.course.checks.exercise import CheckFailed, Exercise, Mistake, Numbers, number
 from cfhelpers.course.checks.toys import Unharmed, require_evaluation_mode, toy_body, toy_classifier
 from cfhelpers.models.classifier import MultiTaskClassifier
 
@@ -49,11 +49,26 @@ def _examine_accuracy(answer: Callable[..., Any]) -> Numbers:
     for case in _CASES:
         classifier, batches = _old_task(case)
         unharmed = Unharmed(classifier)
-        share = answer(classifier, batches)
+        share = _asked(answer, classifier, batches)
         require_evaluation_mode(toy_body(classifier).observed)
         unharmed.check()
         numbers[f"{case}: accuracy"] = number(share, "accuracy")
     return numbers
+
+
+def _asked(answer: Callable[..., Any], classifier: MultiTaskClassifier, batches: Batches) -> Any:
+    try:
+        return answer(classifier, batches)
+    except RuntimeError as error:
+        with torch.no_grad():
+            classes = classifier.eval()(**{n: x for n, x in batches[0].items() if n != "labels"}).logits.shape[-1]
+        sizes = {len(batch["labels"]) for batch in batches}
+        if any(f"({one})" in str(error) and f"({classes})" in str(error) for one in sizes - {classes}):
+            raise CheckFailed(
+                f"your code stopped with {type(error).__name__}: {error}. There are {classes} classes: argmax(0) goes "
+                "down the batch. Classes are the logits' last dimension: argmax(-1)."
+            ) from error
+        raise
 
 
 def accuracy(classifier: MultiTaskClassifier, batches: Iterable[dict[str, Tensor]]) -> float:
@@ -83,6 +98,24 @@ def _accuracy_with(**changes: Callable[[Tensor], Tensor]) -> Callable[[Any, Batc
         classifier,
         [{name: changes.get(name, lambda x: x)(value) for name, value in batch.items()} for batch in batches],
     )
+
+
+def _probability_of_the_label(classifier: MultiTaskClassifier, batches: Batches) -> float:
+    classifier.eval()
+    with torch.no_grad():
+        found = [classifier(**{n: x for n, x in b.items() if n != "labels"}).logits.softmax(-1) for b in batches]
+    pairs = zip(found, batches, strict=True)
+    return float(torch.cat([p.gather(1, b["labels"][:, None]) for p, b in pairs]).double().mean())
+
+
+def _down_the_batch(classifier: MultiTaskClassifier, batches: Batches) -> float:
+    """Compare as many labels as there are classes with the rows whose logits are largest."""
+    classifier.eval()
+    with torch.no_grad():
+        found = [classifier(**{n: x for n, x in b.items() if n != "labels"}).logits.argmax(0) for b in batches]
+    pairs = [(rows.tolist(), b["labels"].tolist()) for rows, b in zip(found, batches, strict=True)]
+    right = sum(one == other for rows, labels in pairs for one, other in zip(rows, labels, strict=False))
+    return right / _texts(batches)
 
 
 old_task_accuracy = Exercise(
@@ -127,6 +160,28 @@ old_task_accuracy = Exercise(
             "a batch counts only if all of its texts are right (.all()), and those are divided by the number of texts. "
             "Count right texts.",
             lambda c, b: sum(accuracy(c, [each]) == 1 for each in b) / _texts(b),
+        ),
+        Mistake(
+            "the probabilities of the right classes were averaged. An answer is right or wrong: compare argmax(-1) "
+            "with the label.",
+            _probability_of_the_label,
+        ),
+        Mistake(
+            "the answers were compared with the task_ids, which say which head is asked. Compare them with the labels.",
+            lambda c, b: accuracy(c, [{**each, "labels": each["task_ids"]} for each in b]),
+        ),
+        Mistake(
+            "the batches' shares were added up and divided by the number of texts. Add up right answers, not shares.",
+            lambda c, b: sum(accuracy(c, [each]) for each in b) / _texts(b),
+        ),
+        Mistake(
+            "you divided by the number of tokens. Divide by the number of texts.",
+            lambda c, b: _texts(b) * accuracy(c, b) / sum(each["input_ids"].numel() for each in b),
+        ),
+        Mistake(
+            "argmax(0) goes down the batch: it says which text a class likes best. Classes are the logits' last "
+            "dimension: argmax(-1).",
+            _down_the_batch,
         ),
         Mistake("this is the share of wrong answers.", lambda c, b: 1 - accuracy(c, b)),
         Mistake("this is in percent; return a share between 0 and 1.", lambda c, b: 100 * accuracy(c, b)),

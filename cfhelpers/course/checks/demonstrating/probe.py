@@ -17,11 +17,18 @@ from cfhelpers.models.classifier import MultiTaskClassifier
 
 Batches = list[dict[str, Tensor]]
 
-# Texts of four kinds; how many of each kind carry label 0 and label 1. Kinds 2 and 3 turn round from training to test,
-# so that every way of confusing the splits gives its own accuracy.
+# Batches of training and of test texts: how many texts of each of four kinds carry label 0 and label 1. The first and
+# the last batch of either lean other ways than the whole, so that every way of taking too little, or the wrong split,
+# gives its own accuracy.
 _CASES = {
-    "46 and 34 texts": (((14, 1), (2, 9), (6, 4), (2, 8)), ((9, 1), (1, 7), (2, 6), (6, 2))),
-    "41 and 33 texts": (((5, 2), (8, 1), (2, 5), (11, 7)), ((1, 9), (3, 5), (7, 1), (6, 1))),
+    "46 and 40 texts": (
+        (((0, 4), (1, 3), (3, 1), (3, 1)), ((3, 1), (4, 0), (0, 4), (3, 1)), ((4, 0), (4, 0), (0, 3), (0, 3))),
+        (((3, 1), (1, 3), (4, 0), (1, 3)), ((4, 0), (1, 3), (3, 1), (4, 0)), ((2, 0), (2, 0), (2, 0), (2, 0))),
+    ),
+    "44 and 37 texts": (
+        (((1, 3), (0, 3), (0, 4), (3, 1)), ((0, 4), (0, 4), (3, 1), (0, 4)), ((3, 1), (3, 0), (3, 0), (3, 0))),
+        (((0, 3), (0, 4), (3, 0), (1, 3)), ((4, 0), (0, 4), (3, 1), (1, 3)), ((2, 0), (1, 0), (0, 2), (2, 0))),
+    ),
 }
 _FIRST_TOKEN = 5  # every text begins with it
 
@@ -31,29 +38,45 @@ def _probing_task(case: str) -> tuple[MultiTaskClassifier, Batches, Batches]:
     embedding = torch.zeros(6, 5)
     embedding[1:5, :4] = 3 * torch.eye(4)
     embedding[_FIRST_TOKEN, 4] = 0.5
-    embedding[0] = 4 * embedding[2]  # what padding would say, if it were read
+    embedding[0] = 4 * embedding[3]  # what padding would say, if it were read: not what most texts do
     classifier = toy_classifier(embedding, {"previous": 2})
 
-    def batches(counts: tuple[tuple[int, int], ...], padding: int) -> Batches:
+    def batch(counts: tuple[tuple[int, int], ...], padding: int) -> dict[str, Tensor]:
         texts = [(kind + 1, label) for kind, pair in enumerate(counts) for label in (0, 1) for _ in range(pair[label])]
-        texts = [texts[(7 * place) % len(texts)] for place in range(len(texts))]  # 7 divides neither length: a shuffle
-        rows = [[_FIRST_TOKEN, kind] + [0] * padding for kind, _ in texts]
-        ids, labels = torch.tensor(rows), torch.tensor([label for _, label in texts])
+        ids = torch.tensor([[_FIRST_TOKEN, kind] + [0] * padding for kind, _ in texts])
         mask = (torch.arange(ids.shape[1]) < 2).long().expand_as(ids)
-        names = ("input_ids", "attention_mask", "labels", "task_ids")
-        columns = zip(*(x.split(16) for x in (ids, mask, labels, torch.zeros_like(labels))), strict=True)
-        return [dict(zip(names, column, strict=True)) for column in columns]
+        labels = torch.tensor([label for _, label in texts])
+        return {"input_ids": ids, "attention_mask": mask, "labels": labels, "task_ids": torch.zeros_like(labels)}
 
     train, test = _CASES[case]
-    return classifier, batches(train, 0), batches(test, 3)
+    return classifier, [batch(each, 0) for each in train], [batch(each, 3) for each in test]
+
+
+def _relabelled(batches: Batches, label: int) -> Batches:
+    """Give all texts but the first of each batch one label."""
+    return [
+        {**batch, "labels": torch.cat([torch.tensor([1 - label]), torch.full_like(batch["labels"][1:], label)])}
+        for batch in batches
+    ]
 
 
 def _examine_probe(answer: Callable[..., Any]) -> Numbers:
-    return {f"{case}: accuracy": _accuracy_of(answer, case) for case in _CASES}
+    found = {case: _accuracy_of(answer, case) for case in _CASES}
+    relabelled = [{case: _accuracy_of(answer, case, label) for case in _CASES} for label in (0, 1)]
+    if relabelled == [found, found] and not any(
+        found == {c: _accuracy_of(other, c) for c in _CASES} for other in _UNTRAINED
+    ):
+        raise CheckFailed(
+            "the accuracy stays the same with other training labels, so nothing was fitted to them. Does the optimizer "
+            "take steps, on the probe's own parameters?"
+        )
+    return {f"{case}: accuracy": accuracy for case, accuracy in found.items()}
 
 
-def _accuracy_of(answer: Callable[..., Any], case: str) -> NDArray[np.float64]:
+def _accuracy_of(answer: Callable[..., Any], case: str, label: int | None = None) -> NDArray[np.float64]:
     classifier, train, test = _probing_task(case)
+    if label is not None:
+        train = _relabelled(train, label)
     unharmed = Unharmed(classifier)
     share = answer(classifier, train, test)
     require_evaluation_mode(toy_body(classifier).observed)
@@ -121,6 +144,22 @@ def _first_token_probe(classifier: MultiTaskClassifier, train: Batches, test: Ba
     return _probe(classifier, cut(train), cut(test))
 
 
+def _old_head(classifier: MultiTaskClassifier, train: Batches, test: Batches) -> float:
+    return accuracy(classifier, test)
+
+
+def _share_of_ones(classifier: MultiTaskClassifier, train: Batches, test: Batches) -> float:
+    predict = _fit(*_features(classifier, train))
+    return float(predict(_features(classifier, test)[0]).double().mean())
+
+
+def _fitted_on_test(classifier: MultiTaskClassifier, train: Batches, test: Batches) -> float:
+    return _probe(classifier, test, test)
+
+
+_UNTRAINED = (_old_head, _fitted_on_test)  # they look at no training label either, and have advice of their own
+
+
 linear_probe = Exercise(
     number="1.3",
     reread="Is it lost, or only out of reach?",
@@ -132,7 +171,7 @@ linear_probe = Exercise(
         Mistake(
             "the probe was fitted on the test texts, so it had seen what it was asked. Fit it on the training "
             "features.",
-            lambda classifier, train, test: _probe(classifier, test, test),
+            _fitted_on_test,
         ),
         Mistake(
             "the probe was fitted on training and test texts together. Fit it on the training features alone.",
@@ -143,8 +182,34 @@ linear_probe = Exercise(
             lambda classifier, train, test: _probe(classifier, train[-1:], test),
         ),
         Mistake(
+            "the probe was fitted on the first training batch alone: is there a return or a break inside the loop? "
+            "Collect the features of all batches first.",
+            lambda classifier, train, test: _probe(classifier, train[:1], test),
+        ),
+        Mistake(
+            "the last training batch is left out. Collect the features of all batches.",
+            lambda classifier, train, test: _probe(classifier, train[:-1], test),
+        ),
+        Mistake(
+            "you averaged the accuracies of the test batches, but the last batch is smaller. Count right answers and "
+            "texts over all batches, and divide once.",
+            lambda classifier, train, test: sum(_probe(classifier, train, [b]) for b in test) / len(test),
+        ),
+        Mistake(
+            "only the first test batch was scored: is there a return inside the loop? Score all of them.",
+            lambda classifier, train, test: _probe(classifier, train, test[:1]),
+        ),
+        Mistake(
             "only the last test batch was scored. Score all of them.",
             lambda classifier, train, test: _probe(classifier, train, test[-1:]),
+        ),
+        Mistake(
+            "the probe was scored on training and test texts together. Score it on the test features alone.",
+            lambda classifier, train, test: _probe(classifier, train, [*train, *test]),
+        ),
+        Mistake(
+            "this is the share of texts that the probe says 1 of. Compare what it says with the labels.",
+            _share_of_ones,
         ),
         Mistake(
             "this is the share of wrong answers.", lambda classifier, train, test: 1 - _probe(classifier, train, test)
@@ -158,7 +223,7 @@ linear_probe = Exercise(
         ),
         Mistake(
             "this is the accuracy of the old head. A probe is a new classifier, fitted on classifier.features.",
-            lambda classifier, train, test: accuracy(classifier, test),
+            _old_head,
         ),
         Mistake(
             "padding was averaged into the features. Use classifier.features with the attention_mask.", _unmasked_probe

@@ -263,6 +263,11 @@ fisher = Exercise(
             _fisher_of(lambda m, bs: (_summed(m, b) / len(b["labels"]) ** 0.5 for b in bs)),
         ),
         Mistake(
+            "each example's squared gradient was multiplied by its number of targets. The number belongs inside the "
+            "square: multiply the mean loss by it, then differentiate, then square.",
+            _fisher_of(lambda m, bs: (m(**e).loss * _targets([e]) ** 0.5 for e in _examples(bs))),
+        ),
+        Mistake(
             "only the first batch was looked at: is there a return inside the loop?",
             lambda m, bs: _fisher(m, list(bs)[:1]),
         ),
@@ -312,6 +317,10 @@ fisher = Exercise(
             "this is a sum over examples. Divide it by their number.", _fisher_of(_per_example, divisor=lambda bs: 1)
         ),
         Mistake("the gradients were not squared.", _fisher_of(_per_example, transform=torch.abs)),
+        Mistake(
+            "this is the square root of the mean of squares. The Fisher is the mean of squares itself.",
+            lambda m, bs: {name: each.sqrt() for name, each in _fisher(m, bs).items()},
+        ),
         Mistake("the gradients were squared twice.", _fisher_of(_per_example, transform=lambda g: g**4)),
         Mistake(
             "the loss was squared, or its gradient multiplied by it. Square the gradient of the loss itself.",

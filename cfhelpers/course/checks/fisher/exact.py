@@ -84,7 +84,10 @@ def _numbers_of(answer: Callable[..., Any], case: str) -> Numbers:
 
 
 def _fisher_of(
-    squares: Squares, *, divisor: Callable[[int], float] = float
+    squares: Squares,
+    *,
+    divisor: Callable[[int], float] = float,
+    values: Callable[[Tensor], Tensor] = lambda logits: logits.log_softmax(-1),
 ) -> Callable[[nn.Module, Tensor], dict[str, Tensor]]:
     """Return an estimate that adds up what ``squares`` makes of one example, and divides."""
 
@@ -93,8 +96,8 @@ def _fisher_of(
         parameters = dict(model.named_parameters())
         total = [torch.zeros_like(parameter) for parameter in parameters.values()]
         for row in inputs.split(1):
-            log_p = model(row).log_softmax(-1)[0]
-            found = squares(list(log_p), log_p.detach().exp(), list(parameters.values()))
+            logits = model(row)[0]
+            found = squares(list(values(logits)), logits.detach().softmax(-1), list(parameters.values()))
             total = [one + other for one, other in zip(total, found, strict=True)]
         return {name: each / divisor(len(inputs)) for name, each in zip(parameters, total, strict=True)}
 
@@ -245,6 +248,15 @@ exact_fisher = Exercise(
             _fisher_of(_over_classes(lambda g, p: (p * g.square()).sum(0), of_probability=True)),
         ),
         Mistake(
+            "you differentiated the logits, not log p: take log_softmax of them first.",
+            _fisher_of(_over_classes(lambda g, p: (p * g.square()).sum(0)), values=lambda logits: logits),
+        ),
+        Mistake(
+            "you differentiated the logits, not log p, and every class counts alike. Take log_softmax, and weight each "
+            "class's square with its probability.",
+            _fisher_of(_over_classes(lambda g, p: g.square().sum(0)), values=lambda logits: logits),
+        ),
+        Mistake(
             "you differentiated the entropy: the probabilities are weights here, detach them.",
             _fisher_of(_of_entropy),
         ),
@@ -290,6 +302,14 @@ exact_fisher = Exercise(
         Mistake(
             "this divides by the number of examples minus one.",
             _fisher_of(_over_classes(lambda g, p: (p * g.square()).sum(0)), divisor=lambda n: n - 1),
+        ),
+        Mistake(
+            "only the first example was looked at: is there a return inside the loop?",
+            lambda model, inputs: _fisher_of(_ALL_CLASSES)(model, inputs[:1]),
+        ),
+        Mistake(
+            "this is the square root of the mean of squares. The Fisher is the mean of squares itself.",
+            lambda model, inputs: {n: each.sqrt() for n, each in _fisher_of(_ALL_CLASSES)(model, inputs).items()},
         ),
         Mistake(
             "the gradients were not squared, only their absolute values taken.",

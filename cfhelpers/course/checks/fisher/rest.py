@@ -214,6 +214,37 @@ rest = Exercise(
             ),
         ),
         Mistake(
+            "the curvature's entries were multiplied with the new optimum and summed down the columns. The new task "
+            "pulls with curvature @ new, whose entries are sums along the rows.",
+            _solution(
+                right=lambda old, importance, new, curvature, strength: (
+                    (curvature * new).sum(0) + strength * importance * old
+                )
+            ),
+        ),
+        Mistake(
+            "the right-hand side was divided by the diagonal of the left. That solves the equations only where nothing "
+            "stands beside the diagonal: torch.linalg.solve(left, right).",
+            lambda old, importance, new, curvature, strength: (
+                (curvature @ new + strength * importance * old) / (torch.diag(curvature) + strength * importance)
+            ),
+        ),
+        Mistake(
+            "the spring is missing on the left-hand side: it multiplies the unknown weights, too. The matrix is "
+            "curvature + λ · diag(importance).",
+            _solution(left=lambda curvature, importance, strength: curvature),
+        ),
+        Mistake(
+            "the curvature is missing on the left-hand side. The matrix is curvature + λ · diag(importance).",
+            _solution(left=lambda curvature, importance, strength: strength * torch.diag(importance)),
+        ),
+        Mistake(
+            "the left-hand side was inverted entry by entry (1 / matrix). A matrix equation needs torch.linalg.solve.",
+            lambda old, importance, new, curvature, strength: (
+                (1 / (curvature + strength * torch.diag(importance))) @ (curvature @ new + strength * importance * old)
+            ),
+        ),
+        Mistake(
             "this is one gradient step away from the new optimum. Solve for where both forces cancel.",
             lambda old, importance, new, curvature, strength: new - strength * importance * (new - old),
         ),

@@ -120,6 +120,10 @@ online_importance = Exercise(
             _weighted(lambda t, T, decay: decay if t else 1.0),
         ),
         Mistake(
+            "every Fisher is decayed once, the newest too, and the old sum never. F* ← γ F* + F.",
+            _weighted(lambda t, T, decay: decay),
+        ),
+        Mistake(
             "the newest Fisher is decayed as well. F* ← γ F* + F, not γ (F* + F).",
             _weighted(lambda t, T, decay: decay ** (T - t) if t else decay ** (T - 1)),
         ),
@@ -177,6 +181,10 @@ online_importance = Exercise(
             "the decayed sum was divided by the sum of its weights. A sum is meant: the penalty grows with what there "
             "is to protect.",
             _weighted(lambda t, T, decay: decay ** (T - 1 - t) / sum(decay**k for k in range(T))),
+        ),
+        Mistake(
+            "the sum is divided by 1 + γ at every task. Nothing is normalised: F* ← γ F* + F.",
+            _weighted(lambda t, T, decay: decay ** (T - 1 - t) / (1 + decay) ** (T - t)),
         ),
         Mistake(
             "a weight that the new task does not have, such as the old head, is not decayed. Everything old is.",

@@ -207,6 +207,31 @@ perplexity = Exercise(
             _by(lambda c, b: math.exp(_nats(c) / sum(int(x["attention_mask"][:, 1:].sum()) for x in b))),
         ),
         Mistake(
+            "the batches' losses are weighted by all of their positions, padding included. A loss is a mean over "
+            "targets: weight by labels[:, 1:] that are not −100.",
+            _by(lambda c, b: math.exp(_weighted(_means(c), [x["labels"].numel() for x in b]))),
+        ),
+        Mistake(
+            "the batches' losses are weighted by all of their positions but the first, padding included. A loss is a "
+            "mean over targets: weight by labels[:, 1:] that are not −100.",
+            _by(lambda c, b: math.exp(_weighted(_means(c), [x["labels"][:, 1:].numel() for x in b]))),
+        ),
+        Mistake(
+            "one is taken from each batch's number of labels. The first token of every text is predicted by nothing: "
+            "count labels[:, 1:] that are not −100.",
+            _by(lambda c, b: math.exp(_weighted(_means(c), [int((x["labels"] != -100).sum()) - 1 for x in b]))),
+        ),
+        Mistake(
+            "the labels were counted without their last column. It is the first position that is no target: "
+            "labels[:, 1:].",
+            _by(lambda c, b: math.exp(_weighted(_means(c), [int((x["labels"][:, :-1] != -100).sum()) for x in b]))),
+        ),
+        Mistake(
+            "the batches' mean losses are added up and divided by the number of targets. Multiply each mean by its "
+            "batch's targets first: that gives its nats.",
+            _by(lambda c, b: math.exp(sum(_means(c)) / _targets(c))),
+        ),
+        Mistake(
             f"the batches' perplexities are averaged, weighted by their targets. {_TOTALS}",
             _by(lambda c, b: _weighted(map(math.exp, _means(c)), [int(n.sum()) for _, n in c])),
         ),

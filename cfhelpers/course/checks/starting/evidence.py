@@ -20,6 +20,7 @@ _EXPERIMENTS = (
     _experiment("sst2 mnli", "sst2", "sst2 mnli"),
     _experiment("persona workplace", "persona", "persona workplace"),
     _experiment("imdb yelp topics", "yelp", "imdb yelp topics"),
+    _experiment("imdb yelp topics", "yelp", "yelp topics"),
     _experiment("imdb yelp topics", "imdb", "imdb yelp"),
     _experiment("imdb yelp topics", "imdb", "imdb topics"),
     _experiment("persona", "persona", "persona"),
@@ -41,16 +42,29 @@ def _examine_verdicts(answer: Callable[..., Any]) -> Numbers:
     numbers: Numbers = {}
     for experiment in _EXPERIMENTS:
         given = copy.deepcopy(experiment)
-        verdict = number(answer(given), "the verdict, True or False,")
+        verdict = number(_asked(answer, given), "the verdict, True or False,")
         if given != experiment:
             raise CheckFailed("your code changed the experiment that it was given. Only read it.")
         moments = ", ".join(experiment["tested after"])
         case = (
-            f"the verdict (1: yes, 0: no) on learning {', '.join(experiment['learned'])}, then testing "
+            f"the verdict (1 for yes, 0 for no) on learning {', '.join(experiment['learned'])}, then testing "
             f"{experiment['tested']} ({experiment['split']}) after {moments},"
         )
         numbers[case] = number(bool(verdict), "the verdict")
     return numbers
+
+
+def _asked(answer: Callable[..., Any], experiment: Experiment) -> Any:
+    try:
+        return answer(experiment)
+    except ValueError as error:
+        if "not in" not in str(error) or experiment["tested"] in experiment["learned"]:
+            raise
+        raise CheckFailed(
+            f"your code stopped on an experiment whose tested task, {experiment['tested']!r}, was never learned: "
+            ".index() does not find it. Ask first whether it is in “learned”; what was never learned cannot be "
+            "forgotten."
+        ) from error
 
 
 def _later_tasks(experiment: Experiment) -> list[str]:
@@ -144,6 +158,58 @@ shows_forgetting = Exercise(
             "you look at the last task only. With three tasks, a score after the second can show that the first was "
             "forgotten.",
             lambda e: _shows_forgetting(e) and e["learned"][-1] in e["tested after"],
+        ),
+        Mistake(
+            "you look at the last task only: it need not be another one than the tested task, nor the one with a "
+            "score. A score after any later task can show that the first was forgotten.",
+            lambda e: (
+                _shows_forgetting(e) and e["tested"] != e["learned"][-1] and e["learned"][-1] in e["tested after"]
+            ),
+        ),
+        Mistake(
+            "you ask only whether the last task is another one and was followed by a test. A score from before is "
+            "needed as well, and the later score may stand after any later task.",
+            lambda e: (
+                _unseen(e)
+                and e["tested"] in e["learned"]
+                and e["learned"][-1] != e["tested"]
+                and e["learned"][-1] in e["tested after"]
+            ),
+        ),
+        Mistake(
+            "you ask for a score after every task. One right after the tested task and one after any later task will "
+            "do.",
+            lambda e: (
+                _unseen(e)
+                and e["tested"] in e["learned"]
+                and e["learned"][-1] != e["tested"]
+                and set(e["learned"]) <= set(e["tested after"])
+            ),
+        ),
+        Mistake(
+            "you look at the first and the last score only. The one from before may stand anywhere among them, and "
+            "what counts is whether a later score stands after another task.",
+            lambda e: _unseen(e) and e["tested after"][0] == e["tested"] and e["tested after"][-1] != e["tested"],
+        ),
+        Mistake(
+            "you ask only whether another task was learned last. Without a score from before and one from after, "
+            "nothing shows.",
+            lambda e: _unseen(e) and e["learned"][-1] != e["tested"],
+        ),
+        Mistake(
+            "you ask only whether there is a score after the last task. It takes one from before, too, and another "
+            "task in between.",
+            lambda e: _unseen(e) and e["tested"] in e["learned"] and e["learned"][-1] in e["tested after"],
+        ),
+        Mistake(
+            "you count the scores. Two of them say nothing unless one stands right after the tested task and one after "
+            "a later, other task.",
+            lambda e: _unseen(e) and len(e["tested after"]) >= 2,
+        ),
+        Mistake(
+            "you ask for the training examples, the wrong way round: the split has to be “test”, examples that the "
+            "model has not seen.",
+            lambda e: not _unseen(e) and _before(e) and _after(e),
         ),
         Mistake(
             "you ask for a score right after the very next task. A score after any later one will do.",

@@ -69,6 +69,13 @@ share_lost = Exercise(
             "this is the share lost in percent. Return a share: 0.25, not 25.",
             lambda before, after, chance: 100 * _share_lost(before, after, chance),
         ),
+        *(
+            Mistake(
+                "the result is rounded. Return it as it comes out; rounding is for printing.",
+                lambda before, after, chance, digits=digits: round(_share_lost(before, after, chance), digits),
+            )
+            for digits in (2, 1, 0)
+        ),
         Mistake(
             "parentheses are missing: without them only after is divided, by before alone. Write (before - after) / "
             "(before - chance).",
