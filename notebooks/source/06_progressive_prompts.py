@@ -522,14 +522,14 @@ cf.tables.comparison(laptop)
 # %%
 cf.tables.differences(laptop, "heads on a frozen body")
 
+# %% [markdown]
+# In points; a star marks an interval without zero. The budget is short even for all weights: nothing here says what
+# prompts reach with ten times the steps.
+
 # %%
 probes = {task: laptop["naive"].extra[f"untouched probe {task}"] for task in laptop["naive"].tasks}
 read = ", ".join(f"{task} {mean_and_interval(100 * np.array(scores)):.1f} %" for task, scores in probes.items())
 Markdown(f"A linear head fitted to the end on the untouched MiniLM (chapter 1): {read}.")
-
-# %% [markdown]
-# In points; a star marks an interval without zero. The budget is short even for all weights: nothing here says what
-# prompts reach with ten times the steps.
 
 # %% [markdown]
 # ## What it costs
