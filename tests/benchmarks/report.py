@@ -146,8 +146,20 @@ def _stored(workload: dict[str, Any]) -> list[str]:
         for name, values in methods.items()
         if "stored_bytes" in values and "error_nats_per_target" not in values
     ]
+    spreads = [
+        f"{name} {values['ratio_low']:.2f}-{values['ratio_high']:.2f} ({values['pairs']} pairs)"
+        for name, values in methods.items()
+    ]
+    lines.append(f"quartiles of the time: {', '.join(spreads)}")
     if shares:
         lines.append(f"stored for each task, of the model's bytes: {', '.join(shares)}")
+    lora, naive = (methods.get(name, {}).get("peak_memory_bytes") for name in ("lora", "naive"))
+    if lora and naive:
+        lines.append(
+            f"{1 - workload['model_bytes'] / lora:.0%} of LoRA's peak are not the model: nearly all activations, which "
+            "grow with the batch and which an adapter does not save. Adam's moments, which it saves, are "
+            f"{2 * workload['model_bytes'] / naive:.0%} of full fine-tuning's peak"
+        )
     if "error_nats_per_target" in (kept := methods.get("kept", {})):
         lines.append(
             f"a teacher's kept outputs are {kept['stored_bytes_per_target']:.0f} bytes a target; "

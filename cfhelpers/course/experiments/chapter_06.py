@@ -26,7 +26,6 @@ from cfhelpers.training.records import Record, in_other_order
 from cfhelpers.training.sequence import Learned
 
 FOUR_TASKS = ("sst2", "topics", "mnli", "imdb")
-TWO_TASKS, SIZES = ("imdb", "sst2"), (32, 1200)
 STEPS = 120
 LENGTH = 5
 
@@ -114,15 +113,6 @@ def by_order(records: Sequence[Record]) -> dict[str, dict[str, Record]]:
     return orders
 
 
-def by_size(records: Sequence[Record]) -> dict[int, dict[str, Record]]:
-    """Return the records of two tasks by how many examples the second one has, and by their method's name."""
-    sizes: dict[int, dict[str, Record]] = {}
-    for record in records:
-        if record.plan.get("new_size") is not None:
-            sizes.setdefault(record.plan["new_size"], {})[method_name(record)] = record
-    return dict(sorted(sizes.items()))
-
-
 def references(named: Mapping[str, Record], tasks: Sequence[str]) -> dict[str, np.ndarray]:
     """Return what forward transfer and intransigence are measured against, as ``cf.tables.transfer`` takes it.
 
@@ -189,7 +179,6 @@ EXPERIMENTS = (
             ProgressivePrompts(LENGTH, learning_rate=PROMPT_RATE),
             ProgressiveNetwork(learning_rate=NETWORK_RATE),
             FreezeBottom(FROZEN_LAYERS),
-            PromptTuning(LENGTH, shared=True, learning_rate=SINGLE_PROMPT_RATE),
         ),
         measure=measure_step,
         profiles=("tiny",),
@@ -207,22 +196,16 @@ EXPERIMENTS = (
         curves=(),
         changes={"steps": STEPS, "curve_points": 2},
     ),
-    # Two tasks with the same labels, of which the second has little data or much.
-    *(
-        Experiment(
-            "06",
-            f"{size} examples",
-            "roberta",
-            TWO_TASKS,
-            (
-                ProgressivePrompts(LENGTH, learning_rate=PROMPT_RATE),
-                PromptTuning(LENGTH, learning_rate=SINGLE_PROMPT_RATE),
-            ),
-            profiles=("tiny",),
-            curves=(),
-            changes={"steps": STEPS, "curve_points": 1, "new_size": size},
-        )
-        for size in SIZES
+    # Two tasks with the same labels, of which the second has little data.
+    Experiment(
+        "06",
+        "32 examples",
+        "roberta",
+        ("imdb", "sst2"),
+        (ProgressivePrompts(LENGTH, learning_rate=PROMPT_RATE), PromptTuning(LENGTH, learning_rate=SINGLE_PROMPT_RATE)),
+        profiles=("tiny",),
+        curves=(),
+        changes={"steps": STEPS, "curve_points": 1, "new_size": 32},
     ),
     # Naive and joint training, with the same plan, are in the records of chapter 1.
     Experiment(
