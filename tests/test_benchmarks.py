@@ -11,7 +11,7 @@ import pytest
 import torch
 from nbformat.v4 import new_code_cell, new_notebook
 
-from tests.benchmarks import course, fisher, measure, methods, peers, penalty, report, workloads
+from tests.benchmarks import answers, course, fisher, measure, methods, peers, penalty, report, workloads
 
 
 def test_the_readmes_show_the_stored_measurements_and_no_others() -> None:
@@ -185,3 +185,14 @@ def test_the_seconds_of_notebooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "ZeroDivisionError" in two["error"]
     with pytest.raises(SystemExit, match="no notebook 07; there are 01_busy, 02_broken"):
         course.main(["07"])
+
+
+def test_answers_together_are_the_same_and_are_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "QUESTIONS", 3)
+    path = tmp_path / "answers-tiny.json"
+    answers.main(["--profile", "tiny", "--seconds", "0", "--output", str(path)])
+    found = json.loads(path.read_text())
+    assert found["same_texts"]
+    assert found["questions"] == 3
+    assert found["together"]["cpu"]["ratio"] < 1
+    assert "3 answers together, `tiny`, on 1 thread" in report.tables(tmp_path)

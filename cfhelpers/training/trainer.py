@@ -220,7 +220,7 @@ class ContinualMixin(_MixedInto):
             return values
         gradients = [p.grad for p in trainable_parameters(model).values() if p.grad is not None]
         norm = float(torch.nn.utils.get_total_norm(gradients)) / scale
-        loss = self.accelerator.reduce(torch.as_tensor(self._step_loss), "mean")  # each process saw its own share
+        loss: Any = self.accelerator.reduce(torch.as_tensor(self._step_loss), "mean")  # each process saw its own share
         values["penalty_to_loss"] = values["penalty"] / max(float(loss), 1e-12)
         values["penalty_to_task_gradient"] = values.pop("penalty_gradient_norm") / max(norm, 1e-12)
         return values

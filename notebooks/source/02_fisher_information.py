@@ -798,9 +798,12 @@ Markdown(
 #    diagonal miss?
 # 2. Keep `late = found["exact"]` of the encoder, let `quick` have `steps=10`, and run those cells again. If 1e6 was
 #    right for `late`, what does `matched_strength(1e6, late, found["exact"])` say now?
-# 3. Let `few` be all batches, not four, and estimate with `max_examples` 8, 32 and 128. From where on does the ranking
-#    stay?
-# 4. Set `draws=20` for the sampled variant on the encoder. Does it find the rare wrong answer?
+
+# %% [markdown]
+# 3\. Let `few` be all batches, not four, and estimate with `max_examples` 8, 32 and 128. From where on does the ranking
+# stay?
+#
+# 4\. Set `draws=20` for the sampled variant on the encoder. Does it find the rare wrong answer?
 
 # %% [markdown]
 # ## References

@@ -33,6 +33,7 @@ import numpy as np
 import pandas as pd
 import torch
 from IPython.display import Markdown
+from tqdm.auto import tqdm
 from transformers import PrinterCallback, TrainingArguments
 
 import cfhelpers as cf
@@ -576,13 +577,12 @@ mine = copy.deepcopy(model)
 method = cf.EWC.from_data(mine, old.batches("train"), strength=guesses["ewc"], variant="sample", max_examples=128)
 arguments = TrainingArguments(
     tempfile.mkdtemp(), max_steps=plan.steps // 2, per_device_train_batch_size=plan.batch_size, logging_steps=4,
-    learning_rate=plan.learning_rate, report_to="none", save_strategy="no", disable_tqdm=True, seed=run.seed,
+    learning_rate=plan.learning_rate, report_to="none", save_strategy="no", seed=run.seed,
     dataloader_pin_memory=run.device != "cpu",
 )  # fmt: skip
 trainer = cf.ContinualTrainer(
     model=mine, args=arguments, train_dataset=new.train, data_collator=new.collate, method=method
 )
-trainer.remove_callback(PrinterCallback)
 trained = trainer.train()
 
 # %% [markdown]
@@ -790,7 +790,7 @@ def copying_loss(student: torch.nn.Module, batch: dict[str, torch.Tensor]) -> to
 def three_epochs(student: torch.nn.Module, batches: list, penalty: cf.QuadraticPenalty | None = None) -> None:
     """Train as the exhibit does."""
     optimizer = torch.optim.Adam(student.parameters(), lr=plan.learning_rate)
-    for batch in batches * 3:
+    for batch in tqdm(batches * 3, desc="three epochs"):
         optimizer.zero_grad()
         loss = copying_loss(student, batch)
         (loss if penalty is None else loss + penalty.value(student)).backward()

@@ -710,6 +710,15 @@ Markdown(
 # 5. Likewise `cf.methods.AGEM(128)`, with all dialogues. Does it keep more?
 
 # %% [markdown]
+# Two more:
+#
+# 6. `taught.then(cf.methods.Replay(13, choice="hardest")).record.matrix()`, or `"herding"`, or `"lengths"`. Does a
+#    choice beat the draw?
+# 7. `plan = cf.Plan(200, 16, 1e-3, size=64, new_size=32, new_steps=30)`, then
+#    `cf.learn_once(run, "dialogpt", ["people", "workplace"], cf.methods.Naive(), plan=plan).record.matrix()`: first 64
+#    strangers, each asked by name. What does a fuller model lose?
+
+# %% [markdown]
 # ## References
 #
 # - Robins (1995). *Catastrophic forgetting, rehearsal and pseudorehearsal.*

@@ -16,7 +16,7 @@ from cfhelpers.evaluation.scores import answer_questions
 from cfhelpers.methods import Naive
 from cfhelpers.training.plans import PLANS
 from cfhelpers.training.sequence import learn_once
-from tests.benchmarks import measure
+from tests.benchmarks import measure, report
 
 QUESTIONS = 24
 
@@ -35,11 +35,13 @@ def main(arguments: list[str] | None = None) -> None:
     ask = partial(answer_questions, learned.model, learned.tokenizer, asked)
     one_by_one = partial(ask, batch_size=1)
     same = one_by_one() == ask()
-    times = measure.pairs_of(one_by_one, ask, chosen.seconds, run.device)
+    times = measure.one_paired(ask, one_by_one, chosen.seconds, run.device)
     print(f"{len(asked)} answers together: {1 / times['cpu']['ratio']:.1f} times faster; the same texts: {same}")
     path = chosen.output or measure.RESULTS / f"answers-{chosen.profile}.json"
     result = {"before": before, "after": measure.provenance(), "profile": chosen.profile}
     measure.write(path, result | {"questions": len(asked), "same_texts": same, "together": times})
+    if chosen.output is None:
+        report.update_readme()
 
 
 if __name__ == "__main__":

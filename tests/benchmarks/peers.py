@@ -239,7 +239,7 @@ def kronfluence(workload: Workload) -> None:
         task,
         workload.batches,
         arguments,
-        disable_tqdm=True,  # pyright: ignore[reportArgumentType]  # goes through them, as through a loader
+        disable_tqdm=True,
     )
 
 

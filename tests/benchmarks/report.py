@@ -51,7 +51,8 @@ def tables(folder: Path = RESULTS) -> str:
     fisher = [_fisher(json.loads(path.read_text())) for path in sorted(folder.glob("fisher-*.json"))]
     penalty = [_penalty(json.loads(path.read_text())) for path in sorted(folder.glob("penalty-*.json"))]
     methods = [_methods(json.loads(path.read_text())) for path in sorted(folder.glob("methods-*.json"))]
-    return "\n".join(fisher + penalty + methods)
+    answers = [_answers(json.loads(path.read_text())) for path in sorted(folder.glob("answers-*.json"))]
+    return "\n".join(fisher + penalty + methods + answers)
 
 
 def _machine(result: dict[str, Any]) -> str:
@@ -113,6 +114,13 @@ def _penalty(result: dict[str, Any]) -> str:
         cells = " | ".join(f"{100 * each['methods'][name]['ratio']:.1f}" for each in workloads.values())
         lines.append(f"| {name} | {cells} |")
     return "\n".join(lines) + "\n"
+
+
+def _answers(result: dict[str, Any]) -> str:
+    """A sentence on questions answered together, from ``tests.benchmarks.answers``."""
+    times, same = 1 / result["together"]["cpu"]["ratio"], "the same texts" if result["same_texts"] else "other texts"
+    questions, profile = result["questions"], result["profile"]
+    return f"{questions} answers together, `{profile}`, on {_machine(result)}: {times:.1f} times faster, {same}.\n"
 
 
 def _methods(result: dict[str, Any]) -> str:

@@ -1,5 +1,7 @@
 """How good the checks are: measured on right and wrong answers as learners write them."""
 
+import importlib
+import pkgutil
 import re
 from functools import cache
 from pathlib import Path
@@ -7,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from cfhelpers.course.homework import exercises, teaching
-from tests.course.answers import Answers, all_answers, judge
+from cfhelpers.course.homework.judging import exercise_of
+from tests.course.answers import Answers, all_answers, judge, whole
 from tests.course.answers.__main__ import imitation
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,3 +77,20 @@ def test_only_what_stands_between_the_marks_is_replaced(tmp_path: Path):
     assert teaching.current(page, "a") == "new"
     with pytest.raises(ValueError, match="no marks"):
         teaching.replace(page, "b", "new")
+
+
+def whole_answers() -> tuple[list, list]:
+    for chapter in pkgutil.iter_modules(whole.__path__):
+        importlib.import_module(f"{whole.__name__}.{chapter.name}")
+    return whole.RIGHT, whole.WRONG
+
+
+@pytest.mark.parametrize(("number", "answer"), whole_answers()[0])
+def test_a_right_answer_in_any_style_is_accepted(number, answer):
+    assert judge(exercise_of(number), answer) == ""
+
+
+@pytest.mark.parametrize(("number", "says", "answer"), whole_answers()[1])
+def test_a_wrong_answer_is_told_what_is_wrong_with_it(number, says, answer):
+    message = judge(exercise_of(number), answer)
+    assert message.startswith(f"Exercise {number}: {says}")

@@ -195,6 +195,10 @@ def test_ids_depend_on_nothing_but_the_source(sample: Path):
         ("# %% [markdown]\n# {{solution 7.7}}\n", "exercise 7.7"),
         ("# %%\n### BEGIN SOLUTION\nx = 1\n### END SOLUTION\n", "outside an exercise"),
         ('# %% exercise="1.1"\n### BEGIN SOLUTION\nx = 1\n', "without its end"),
+        (
+            '# %% exercise="2.1"\n### BEGIN SOLUTION\nx = 1\n### END SOLUTION\n',
+            'exercise="2.1", an exercise of another',
+        ),
     ],
 )
 def test_a_source_that_makes_no_sense_is_refused(tmp_path: Path, text: str, message: str):

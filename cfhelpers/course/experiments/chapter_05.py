@@ -134,6 +134,22 @@ EXPERIMENTS = (
         profiles=("tiny",),
         changes=SHORT,
     ),
+    # Which rate each of them would choose, with a seed that is not reported.
+    Experiment(
+        "05",
+        "four tasks, rates",
+        "roberta",
+        FOUR_TASKS,
+        (
+            *over_rates(rates=RATES[1:4]),
+            *over_rates(mode="merged", rates=RATES[1:4]),
+            *(OrthogonalLoRA(RANK, learning_rate=rate) for rate in RATES[1:4]),
+        ),
+        profiles=("tiny",),
+        curves=(),
+        changes=SHORT,
+        reported_seeds=(100,),
+    ),
     Experiment(
         "05",
         "four tasks, other order",

@@ -105,7 +105,17 @@ EXPERIMENTS = (
         changes={"curve_points": 30},
         curves=(),
     ),
-    *(_few(size) for size in (8, 64)),
+    *(_few(size) for size in (8, 16, 32, 64)),
     *(_longer(times, (Naive(),), _STRENGTHS) for times in (1, 4)),
     _longer(16, (Naive(), *CHOSEN_FOR_LONG), {}),
+    # On a real language model, with the share that tiny chose; chapter 3 has naive and joint training, EWC and L2.
+    Experiment(
+        "07",
+        "persona",
+        "dialogpt",
+        ("persona", "workplace"),
+        (Replay(16, share=0.25),),
+        profiles=("laptop",),
+        changes={"curve_points": 1},
+    ),
 )

@@ -36,8 +36,8 @@ def build(source: Path, *, solved: bool = False) -> NotebookNode:
         A notebook with cell ids that depend on nothing but the source.
 
     Raises:
-        ValueError: A placeholder names an exercise that does not exist, a solution stands outside an exercise, or two
-            cells claim one exercise or one graded cell.
+        ValueError: A placeholder names an exercise that does not exist, a solution stands outside an exercise, two
+            cells claim one exercise or one graded cell, or a cell claims an exercise of another chapter.
     """
     import jupytext
 
@@ -93,6 +93,13 @@ def _require_one_cell_each(notebook: NotebookNode, source: Path) -> None:
         for number in (number for number, count in numbers.items() if count > 1):
             twice = f'{numbers[number]} cells say {mark}="{number}"'
             raise ValueError(f"{source.name}: {twice}; all but one would be lost")
+        chapter = str(int(source.name[:2])) if source.name[:2].isdigit() else None
+        for number in numbers if chapter else ():
+            if number.split(".")[0] != chapter:
+                raise ValueError(
+                    f'{source.name}: a cell says {mark}="{number}", an exercise of another chapter, whose check and '
+                    f"points it would take. Number it {chapter}.1, {chapter}.2, …"
+                )
 
 
 def _fill_placeholders(text: str, source: Path, exercises: dict[str, str]) -> str:

@@ -56,8 +56,8 @@ picture.</p></div>
 
 ## Choose a method
 
-The same two tasks and the same number of steps, with every method of the course: choose one, and move along its
-settings. To the right more is learned, upwards more is kept. Grey: all other methods.
+The same two tasks and the same number of steps, with every method that was measured on them: choose one, and move along
+its settings. To the right more is learned, upwards more is kept. Grey: all other methods.
 
 <div class="explore" data-figure="methods"><p>With JavaScript a figure answers here; the table below has its
 numbers.</p></div>

@@ -52,7 +52,7 @@ def strengths() -> dict[str, Any]:
 
 
 def methods() -> dict[str, Any]:
-    """Return every method of the course on the retention–learning plane of one pair of tasks, with its settings.
+    """Return all methods measured on one pair of tasks, with their settings, on the retention–learning plane.
 
     All records have the same tasks, steps, batch size and five seeds; settings that lie on one curve have its number.
     """
@@ -93,7 +93,7 @@ def _rate(record: Record) -> float:
 def _name(method: dict[str, Any]) -> str:
     if "methods" in method:
         return " with ".join(_name(each) for each in method["methods"])
-    name = _NAMES.get(method["name"], method["name"].replace("_", " "))
+    name = str(_NAMES.get(method["name"]) or method["name"].replace("_", " "))
     return name if method.get("variant") in (None, "sample") else f"{name}, {method['variant']} Fisher"
 
 

@@ -104,7 +104,7 @@ def _features(classifier: MultiTaskClassifier, batches: Iterable[dict[str, Tenso
 
 
 def _fit(features: Tensor, labels: Tensor) -> Callable[[Tensor], Tensor]:
-    """Fit a linear classifier by logistic regression with a little weight decay; return what predicts."""
+    """Fit a linear classifier by logistic regression with a little weight decay; return what gives logits."""
     mean, scale = features.mean(dim=0), features.std(dim=0).clamp(min=1e-6)
     layer = nn.Linear(features.shape[1], int(labels.max()) + 1)
     nn.init.zeros_(layer.weight)
@@ -121,13 +121,13 @@ def _fit(features: Tensor, labels: Tensor) -> Callable[[Tensor], Tensor]:
 
     with torch.enable_grad():
         optimizer.step(closure)
-    return lambda x: layer((x - mean) / scale).argmax(-1).detach()
+    return lambda x: layer((x - mean) / scale).detach()
 
 
 def _probe(classifier: MultiTaskClassifier, train: Batches, test: Batches) -> float:
-    predict = _fit(*_features(classifier, train))
+    logits = _fit(*_features(classifier, train))
     features, labels = _features(classifier, test)
-    return float((predict(features) == labels).double().mean())
+    return float((logits(features).argmax(-1) == labels).double().mean())
 
 
 def _unmasked_probe(classifier: MultiTaskClassifier, train: Batches, test: Batches) -> float:
@@ -149,8 +149,16 @@ def _old_head(classifier: MultiTaskClassifier, train: Batches, test: Batches) ->
 
 
 def _share_of_ones(classifier: MultiTaskClassifier, train: Batches, test: Batches) -> float:
-    predict = _fit(*_features(classifier, train))
-    return float(predict(_features(classifier, test)[0]).double().mean())
+    logits = _fit(*_features(classifier, train))
+    return float(logits(_features(classifier, test)[0]).argmax(-1).double().mean())
+
+
+def _down_the_texts(classifier: MultiTaskClassifier, train: Batches, test: Batches) -> float:
+    """Compare as many labels as there are classes with the texts whose logits are largest."""
+    logits = _fit(*_features(classifier, train))
+    features, labels = _features(classifier, test)
+    rows = logits(features).argmax(0)
+    return float((rows == labels[: len(rows)]).sum()) / len(labels)
 
 
 def _fitted_on_test(classifier: MultiTaskClassifier, train: Batches, test: Batches) -> float:
@@ -206,6 +214,10 @@ linear_probe = Exercise(
         Mistake(
             "the probe was scored on training and test texts together. Score it on the test features alone.",
             lambda classifier, train, test: _probe(classifier, train, [*train, *test]),
+        ),
+        Mistake(
+            "argmax(0) goes down the texts. Classes are the last dimension of what the probe says: argmax(-1).",
+            _down_the_texts,
         ),
         Mistake(
             "this is the share of texts that the probe says 1 of. Compare what it says with the labels.",

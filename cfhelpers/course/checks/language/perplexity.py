@@ -20,7 +20,7 @@ Counts = tuple[Tensor, Tensor]
 
 
 # Case: lengths of the texts in each batch, and how many tokens at the start of each batch's texts have no label.
-_CASES = {"six texts": (((2, 7, 4), (5, 3), (8,)), (0, 0, 0)), "seven texts": (((4, 6), (5, 3, 7, 4), (6,)), (2, 0, 1))}
+_CASES = {"six texts": (((2, 7, 4), (5, 3), (8,)), (0, 0, 0)), "seven texts": (((4, 6), (5, 7, 7, 4), (6,)), (2, 0, 1))}
 
 
 def _texts(case: str) -> list[Batch]:
@@ -125,6 +125,9 @@ perplexity = Exercise(
         Mistake(
             f"the batches' losses were added up but not divided. {_TOTALS}",
             _by(lambda c, b: math.exp(sum(_means(c)))),
+        ),
+        Mistake(
+            f"this is the exponential of all nats together. {_TOTALS}", _by(lambda c, b: math.exp(min(_nats(c), 700)))
         ),
         Mistake(
             f"this is the perplexity of the last batch. {_TOTALS}", _by(lambda c, b: math.exp(list(_means(c))[-1]))
