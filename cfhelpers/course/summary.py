@@ -125,14 +125,15 @@ def _headline_records(profile: str) -> dict[str, Record]:
 
 
 def _shown_record(place: tuple[str, str, str], profile: str) -> Record | None:
-    """Return the reported record at a place of ``HEADLINE``: of a sweep the chosen one."""
+    """Return the reported record at a place of ``HEADLINE``: of a sweep the chosen one, or none."""
     chapter, experiment, key = place
     found = []
     for record in stored(chapter, profile) or []:
         own = record.extra["sweep"] or record.method["name"]
         if (record.extra["stage"], record.extra["experiment"], own) == ("report", experiment, key):
             found.append(record)
-    return next((record for record in found if record.extra["chosen"]), found[0] if found else None)
+    plain = next((record for record in found if not record.extra["sweep"]), None)
+    return next((record for record in found if record.extra["chosen"]), plain)
 
 
 def _kept_and_learned(record: Record | None) -> list[str]:
