@@ -125,7 +125,7 @@ cf.tables.answers(questions, {"right": right, **answers})
 
 # %% exercise="3.1"
 def dialogue_batch(pairs: list[tuple[list[int], list[int]]], end_id: int, pad_id: int) -> dict[str, torch.Tensor]:
-    """Return input_ids, attention_mask and labels, each an integer tensor of shape [B, T], T the longest sequence."""
+    """Return input_ids, attention_mask and labels, each torch.long of shape [B, T], T the longest sequence."""
     ### BEGIN SOLUTION
     longest = max(len(question) + len(answer) + 1 for question, answer in pairs)
     rows: dict[str, list[list[int]]] = {"input_ids": [], "attention_mask": [], "labels": []}

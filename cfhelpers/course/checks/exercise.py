@@ -255,6 +255,11 @@ def _explain(error: Exception) -> str:
             f"your code stopped with {text}. A frozen parameter has no gradient: its .grad is None. "
             "Leave out parameters whose requires_grad is False."
         )
+    if "One of the differentiated Tensors does not require grad" in text:
+        return (
+            f"your code stopped with {text}. A frozen parameter is among those that you ask gradients of. "
+            "Leave out parameters whose requires_grad is False."
+        )
     if "does not require grad" in text:
         return (
             f"your code stopped with {text}. Gradients are needed here: was the loss computed under torch.no_grad(), "

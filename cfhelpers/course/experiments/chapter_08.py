@@ -234,8 +234,8 @@ EXPERIMENTS = (
         },
         measure=Closeness(),
     ),
-    # Naive and joint training of this model are in the records of chapter 3. The stored record of other seeds is of 0.4,
-    # not of the strength that the selection seed prefers.
+    # Naive and joint training of this model are in the records of chapter 3. The stored record of other seeds is of
+    # 0.4, not of the strength that the selection seed prefers.
     _persona("laptop", (), {"lwf": [LwF(strength) for strength in (0.1, 0.4, 1.6)]}, changes={"curve_points": 1}),
     *(
         Experiment(

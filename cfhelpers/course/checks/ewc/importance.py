@@ -30,7 +30,7 @@ def _language_batches(case: str) -> list[Batch]:
     generator = torch.Generator().manual_seed(5)
     batches = []
     for lengths, question in zip(sizes, questions, strict=True):
-        ids = torch.randint(1, vocabulary, (len(lengths), max(lengths)), generator=generator)
+        ids = torch.randint(0, vocabulary, (len(lengths), max(lengths)), generator=generator)
         mask = (torch.arange(max(lengths)) < torch.tensor(lengths).unsqueeze(1)).long()
         labels = torch.where(mask == 1, ids, -100)
         labels[:, :question] = -100

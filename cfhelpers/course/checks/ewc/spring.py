@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -51,8 +52,14 @@ def _penalty_in(answer: Callable[..., Any], case: str) -> Numbers:
     unharmed.check()
     value.backward()
     gradients = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    if all(p.grad is None for p in gradients.values()):
+        raise CheckFailed(
+            "the value has no path back to the weights: it was cut off (torch.tensor, float or detach) and begun anew. "
+            "Compute it from the parameters themselves."
+        )
     numbers |= {f"gradient of {name}": _as_array(p.grad, p) for name, p in gradients.items()}
     model.zero_grad()
+    _require_the_same_again(penalty, model, number(value, "value"))
     if not all(torch.equal(given[name], importance[name]) for name in importance):
         raise CheckFailed(
             "your code changed the importance that it was given (mul_ and *= do), so that the next penalty that is "
@@ -66,6 +73,24 @@ def _penalty_in(answer: Callable[..., Any], case: str) -> Numbers:
         )
     _require_error_for_unknown_names(answer, model, importance, strength)
     return numbers
+
+
+def _require_the_same_again(penalty: Any, model: nn.Module, value: Any) -> None:
+    """Raise CheckFailed if a second call gives another number, or another model the same one."""
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter += 0.5
+    if np.allclose(number(penalty.value(other), "value"), value, rtol=1e-4):
+        raise CheckFailed(
+            "the value is the same for two models with different weights: value() looks at the model that the penalty "
+            "was made with, or at an earlier result. Take the weights of its argument."
+        )
+    if not np.allclose(number(penalty.value(model), "value"), value, rtol=1e-4):
+        raise CheckFailed(
+            "the value is another one each time it is asked, though no weight has moved: something is added up, or the "
+            "anchor is moved, from call to call. Compute it anew from the copies of __init__."
+        )
 
 
 def _as_array(gradient: Tensor | None, like: Tensor) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -123,7 +123,10 @@ def _last(i: int, k: int) -> float:
 
 
 _EVERY = "the penalty is added once per micro-batch, so it pulls as many times too hard as there are micro-batches"
-_ZEROED = "zero_grad() inside the loop throws away the gradients of all micro-batches but the last"
+_ZEROED = (
+    "only the last micro-batch's gradient is left: zero_grad() stands inside the loop, backward() after it, or .grad "
+    "is overwritten"
+)
 
 gradient_of_step = Exercise(
     number="4.4",
@@ -187,15 +190,15 @@ gradient_of_step = Exercise(
             _mixed(_mean, _once_each, stale=True),
         ),
         Mistake(
-            f"{_ZEROED}. Call it once, before the loop.",
+            f"{_ZEROED}. Zero once before the loop, and call backward() in it.",
             _mixed(lambda i, k: _last(i, k) / k, 1.0),
         ),
         Mistake(
-            f"{_ZEROED}, and that one is not divided by their number either. Call it once, before the loop.",
+            f"{_ZEROED}; and that one is not divided by their number either.",
             _mixed(_last, 1.0),
         ),
         Mistake(
-            f"{_ZEROED}, and the last penalty is divided by their number. Call it once, before the loop.",
+            f"{_ZEROED}; and the last penalty is divided by their number.",
             _mixed(lambda i, k: _last(i, k) / k, _shared),
         ),
         Mistake(

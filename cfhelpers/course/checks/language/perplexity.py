@@ -29,6 +29,7 @@ def _texts(case: str) -> list[Batch]:
     batches = []
     for lengths, unlabelled in zip(*_CASES[case], strict=True):
         ids = torch.randint(1, 9, (len(lengths), max(lengths)), generator=generator)
+        ids[0, 3] = 0  # a target like any other: only −100 is none
         mask = (torch.arange(max(lengths)) < torch.tensor(lengths).unsqueeze(1)).long()
         labels = torch.where(mask == 1, ids, -100)
         labels[:, :unlabelled] = -100

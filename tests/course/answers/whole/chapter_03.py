@@ -541,3 +541,58 @@ def fisher(model, batches):
 @wrong("3.2", "")  # median over examples
 def fisher(model, batches):
     return _over_examples(model, batches, lambda g: g.square().median(0).values)
+
+
+class _Spring:
+    def __init__(self, model, importance, strength):
+        self.m, self.i, self.s = model, importance, strength
+        weights = dict(model.named_parameters())
+        self.a = {n: weights[n].detach().clone() for n in importance}
+
+    def value(self, model):
+        weights = dict(model.named_parameters())
+        return self.s / 2 * sum((self.i[n] * (weights[n] - self.a[n]) ** 2).sum() for n in self.i)
+
+
+@wrong("3.3", "the same for two models")  # looks at the model that it was made with
+class ElasticPenalty(_Spring):
+    def value(self, model):
+        return super().value(self.m)
+
+
+@wrong("3.3", "the same for two models")  # keeps its first result
+class ElasticPenalty(_Spring):
+    def value(self, model):
+        if not hasattr(self, "kept"):
+            self.kept = super().value(model)
+        return self.kept + 0 * super().value(model)
+
+
+@wrong("3.3", "another one each time it is asked")  # adds up from call to call
+class ElasticPenalty(_Spring):
+    total = 0.0
+
+    def value(self, model):
+        found = super().value(model)
+        result, self.total = self.total + found, self.total + found.detach()
+        return result
+
+
+@wrong("3.3", "another one each time it is asked")  # moves its anchor after each call
+class ElasticPenalty(_Spring):
+    def value(self, model):
+        found = super().value(model)
+        weights = dict(model.named_parameters())
+        self.a = {n: weights[n].detach().clone() for n in self.i}
+        return found
+
+
+@wrong("3.3", "no path back to the weights")  # a new tensor of the right value
+class ElasticPenalty(_Spring):
+    def value(self, model):
+        return super().value(model).detach().requires_grad_()
+
+
+@wrong("3.2", "")  # a token with the number 0 is no target
+def fisher(model, batches):
+    return _fisher(model, _rows(batches, model), lambda e: (e["labels"][:, 1:] > 0).sum())

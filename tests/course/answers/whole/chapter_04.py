@@ -534,3 +534,22 @@ def online_importance(fishers, decay):
     for f in fishers:
         total = {n: (decay * total[n] if n in total else 0) + (f[n] if n in f else 0) for n in {**total, **f}}
     return {n: decay * v for n, v in total.items()}
+
+
+@wrong("4.1", "")  # a token with the number 0 is no target
+def perplexity(model, batches):
+    model.eval()
+    nats = count = 0
+    with torch.no_grad():
+        for batch in batches:
+            targets = int((batch["labels"][:, 1:] > 0).sum())
+            nats, count = nats + float(model(**batch).loss) * targets, count + targets
+    return math.exp(nats / count)
+
+
+@wrong("4.4", "only the last micro-batch's gradient is left")  # backward() after the loop
+def gradient_of_step(model, micro_batches, penalty):
+    model.zero_grad()
+    for batch in micro_batches:
+        loss = model(**batch).loss / len(micro_batches)
+    (loss + penalty.value(model)).backward()
