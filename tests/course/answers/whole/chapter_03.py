@@ -554,13 +554,13 @@ class _Spring:
         return self.s / 2 * sum((self.i[n] * (weights[n] - self.a[n]) ** 2).sum() for n in self.i)
 
 
-@wrong("3.3", "the same for two models")  # looks at the model that it was made with
+@wrong("3.3", "the value is the same for two models")  # looks at the model that it was made with
 class ElasticPenalty(_Spring):
     def value(self, model):
         return super().value(self.m)
 
 
-@wrong("3.3", "the same for two models")  # keeps its first result
+@wrong("3.3", "the value is the same for two models")  # keeps its first result
 class ElasticPenalty(_Spring):
     def value(self, model):
         if not hasattr(self, "kept"):
@@ -568,7 +568,7 @@ class ElasticPenalty(_Spring):
         return self.kept + 0 * super().value(model)
 
 
-@wrong("3.3", "another one each time it is asked")  # adds up from call to call
+@wrong("3.3", "the value is another one each time it is asked")  # adds up from call to call
 class ElasticPenalty(_Spring):
     total = 0.0
 
@@ -578,7 +578,7 @@ class ElasticPenalty(_Spring):
         return result
 
 
-@wrong("3.3", "another one each time it is asked")  # moves its anchor after each call
+@wrong("3.3", "the value is another one each time it is asked")  # moves its anchor after each call
 class ElasticPenalty(_Spring):
     def value(self, model):
         found = super().value(model)
@@ -587,7 +587,7 @@ class ElasticPenalty(_Spring):
         return found
 
 
-@wrong("3.3", "no path back to the weights")  # a new tensor of the right value
+@wrong("3.3", "the value has no path back to the weights")  # a new tensor of the right value
 class ElasticPenalty(_Spring):
     def value(self, model):
         return super().value(model).detach().requires_grad_()
@@ -596,3 +596,18 @@ class ElasticPenalty(_Spring):
 @wrong("3.2", "")  # a token with the number 0 is no target
 def fisher(model, batches):
     return _fisher(model, _rows(batches, model), lambda e: (e["labels"][:, 1:] > 0).sum())
+
+
+@wrong(
+    "3.2", "your code stopped with RuntimeError: One of the differentiated Tensors does not require grad. A frozen"
+)  # asks gradients of all parameters
+def fisher(model, batches):
+    model.eval()
+    weights = dict(model.named_parameters())
+    total, count = {n: torch.zeros_like(p) for n, p in weights.items()}, 0
+    for example in _rows(batches, model):
+        nats = model(**example).loss * (example["labels"][:, 1:] != -100).sum()
+        for n, g in zip(weights, torch.autograd.grad(nats, list(weights.values()))):
+            total[n] += g**2
+        count += 1
+    return {n: t / count for n, t in total.items()}

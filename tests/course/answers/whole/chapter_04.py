@@ -387,7 +387,7 @@ def gradient_of_step(model, micro_batches, penalty):
     penalty.value(model).backward()
 
 
-@wrong("4.4", "zero_grad")  # zero_grad inside the loop
+@wrong("4.4", "only the last micro-batch's gradient is left")  # zero_grad inside the loop
 def gradient_of_step(model, micro_batches, penalty):
     for b in micro_batches:
         model.zero_grad()
