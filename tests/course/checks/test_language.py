@@ -325,7 +325,7 @@ def for_each_gradient(change):
     ("answer", "message"),
     [
         (penalty_in_the_loop, "once per micro-batch"),
-        (zeroed_in_the_loop, "throws away the gradients"),
+        (zeroed_in_the_loop, "only the last micro-batch"),
         (clipped_before_the_penalty, "where"),
         (with_an_optimizer, "changed embedding.weight"),
         (lambda model, batches, penalty: None, "left every .grad as it was"),
@@ -342,7 +342,7 @@ def for_each_gradient(change):
         (steps(lambda losses, penalty, batches: torch.stack(losses).square().mean() + penalty), "where"),
         (steps(lambda losses, penalty, batches: sum(losses) / len(losses) * penalty), "where"),
         (steps(lambda losses, penalty, batches: torch.stack(losses).prod() + penalty), "where"),
-        (steps(lambda losses, penalty, batches: losses[-1] + penalty), "throws away"),
+        (steps(lambda losses, penalty, batches: losses[-1] + penalty), "only the last micro-batch"),
         (steps(lambda losses, penalty, batches: sum(losses) / 12 + penalty), "where"),
         (steps(lambda losses, penalty, batches: sum(losses) / 3 + penalty.sqrt()), "where"),
         (for_each_gradient(lambda gradient: 2 * gradient), "2 times what it should be"),
