@@ -287,8 +287,8 @@ for name, learned in zip(latest, (after_first, after_both), strict=True):
 # ### Exercise 1.3 · a fresh linear probe ★★★ 20 minutes
 #
 # Features: `classifier.features(input_ids, attention_mask)`, shape `[B, D]`. Fit any linear classifier on those of the
-# training batches (to convergence, hardly regularised), return its accuracy on the test batches. Leave the encoder as it
-# is. It may arrive in training mode.
+# training batches (to convergence, hardly regularised), return its accuracy on the test batches. Leave the encoder as
+# it is. It may arrive in training mode.
 #
 # <details><summary>Hint: how do I fit without a training loop?</summary>
 # Least squares on one-hot labels: <code>torch.linalg.lstsq(features, one_hot, driver="gelsd").solution</code>, both as
