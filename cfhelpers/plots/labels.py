@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.path import Path
-    from matplotlib.transforms import Bbox
+    from matplotlib.transforms import Bbox, BboxBase
 
 RINGS = (5, 12, 20, 32, 48)  # how far a text stands from its point, in points of type
 MARK = 4  # half the width of a mark
@@ -43,15 +43,12 @@ def label_points(ax: Axes, labels: Sequence[tuple[str, float, float, str]], font
         trial.remove()
         others = [*taken, *marks[:number], *marks[number + 1 :]]
 
-        def cost(candidate: tuple[int, np.ndarray], size=size, place=places[number], others=others) -> float:
-            ring, corner = candidate
-            box = Bbox.from_bounds(*(place + corner), *size)
-            outside = not (ax.bbox.contains(*box.min) and ax.bbox.contains(*box.max))
-            crossed = sum(line.intersects_bbox(box, filled=False) for line in lines)
-            return 100 * (box.count_overlaps(others) + outside) + 2 * crossed + ring
-
-        ring, corner = min(_corners(size, pixels), key=cost)
-        taken.append(Bbox.from_bounds(*(places[number] + corner), *size))
+        corners = list(_corners(size, pixels))
+        boxes = [Bbox.from_bounds(*(places[number] + corner), *size) for _, corner in corners]
+        costs = [ring + _cost(box, others, lines, ax.bbox) for box, (ring, _) in zip(boxes, corners, strict=True)]
+        best = int(np.argmin(costs))
+        taken.append(boxes[best])
+        ring, corner = corners[best]
         shown = ax.annotate(
             text, (x, y), tuple(corner / pixels), textcoords="offset points", fontsize=fontsize, color=colour,
             va="bottom", arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.5} if ring else None,
@@ -60,8 +57,15 @@ def label_points(ax: Axes, labels: Sequence[tuple[str, float, float, str]], font
         shown.set_path_effects([withStroke(linewidth=2, foreground="white")])  # legible where it crosses a line
 
 
+def _cost(box: Bbox, others: Sequence[BboxBase], lines: Sequence[Path], frame: BboxBase) -> float:
+    """Return how bad a place is: what it touches or sticks out of weighs far more than a line that it crosses."""
+    inside = frame.contains(*box.min) and frame.contains(*box.max)
+    crossed = sum(line.intersects_bbox(box, filled=False) for line in lines)
+    return 100 * (box.count_overlaps(others) + (not inside)) + 2 * crossed
+
+
 def _corners(size: np.ndarray, pixels: float) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield, nearest first, where a text's lower left corner may stand seen from its point, in pixels, and which ring."""
+    """Yield, nearest first, a ring and where a text's lower left corner stands on it, in pixels from its point."""
     width, height = size
     for ring, gap in enumerate(RINGS):
         off = gap * pixels

@@ -72,7 +72,9 @@ def test_a_text_far_from_its_point_has_a_line_to_it_and_a_near_one_has_none():
     import matplotlib.pyplot as plt
 
     ax = plt.subplots()[1]
-    label_points(ax, [("alone", 0.8, 0.8, "black"), *((f"one of many {number}", 0.3, 0.3, "red") for number in range(9))])
+    label_points(
+        ax, [("alone", 0.8, 0.8, "black"), *((f"one of many {number}", 0.3, 0.3, "red") for number in range(9))]
+    )
     lines = [text.arrow_patch is not None for text in ax.texts]
     assert not lines[0]
     assert any(lines[1:])
@@ -81,13 +83,13 @@ def test_a_text_far_from_its_point_has_a_line_to_it_and_a_near_one_has_none():
 
 @pytest.mark.parametrize("sweeps", [("all",), ("attention", "mlp", "all", "all, rank 16")])
 def test_the_rates_of_chapter_5_can_be_read(sweeps):
-    tried = [each for each in results.load("05", profile="tiny", experiment="persona")]
+    tried = results.load("05", profile="tiny", experiment="persona")
     by_name = {
         sweep: [each for each in tried if each.extra["sweep"] == sweep and each.extra["stage"] == "selection"]
         for sweep in sweeps
     }
     ax = plots.rate_fronts(by_name)
-    assert_apart(ax, means(sum(by_name.values(), [])))
+    assert_apart(ax, means(each for records in by_name.values() for each in records))
 
 
 def test_the_names_of_the_benchmark_can_be_read():

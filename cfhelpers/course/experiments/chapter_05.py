@@ -8,6 +8,7 @@ from cfhelpers.course.experiments.experiment import Experiment
 from cfhelpers.methods import Joint, LoRA, Method, Naive, OrthogonalLoRA, OrthogonalSubspace, WiSEFT
 from cfhelpers.methods.adapters import Targets
 from cfhelpers.methods.lora import Mode
+from cfhelpers.training.records import Record
 
 RATES = (4e-4, 1e-3, 2.5e-3, 6e-3, 1.6e-2)
 RANK = 4
@@ -17,7 +18,7 @@ PERSONA, TWO_TASKS, FOUR_TASKS = ("persona", "workplace"), ("sst2", "mnli"), ("s
 # of one adapter per task on sst2 and mnli.
 RATE, ENCODER_RATE = 2.5e-3, 6e-3
 # What each prefers on four tasks, as the sweeps of "four tasks" choose; full fine-tuning's rates lie around the plan's.
-FOUR_RATES = {"shared": 1e-3, "merged": 6e-3, "O-LoRA": 1e-3, "OSF": 1e-3}
+FOUR_RATES = {"shared LoRA": 1e-3, "merged LoRA": 6e-3, "O-LoRA": 1e-3, "OSF": 1e-3}
 WEIGHT_RATES, WEIGHT_RATE = (1.6e-4, 4e-4, 1e-3, 2.5e-3, 6e-3), 1e-3
 CHOOSING = (100, 101)  # seeds that are not reported
 SHORT = {"steps": 120, "curve_points": 2}  # fewer than the encoder's plan has, for many methods in two orders
@@ -28,6 +29,31 @@ def over_rates(
 ) -> list[Method]:
     """Return the same adapters with every rate."""
     return [LoRA(rank, mode=mode, targets=targets, learning_rate=rate) for rate in rates]
+
+
+# The experiments that compare methods on four tasks.
+COMPARED = ("four tasks", "four tasks, other order")
+
+
+def kind_on_four(record: Record) -> str:
+    """Return what the chapter calls a method on four tasks, whatever its rate."""
+    others = {"naive": "full fine-tuning", "joint": "joint", "orthogonal_lora": "O-LoRA", "orthogonal_subspace": "OSF"}
+    return others.get(record.method["name"]) or f"{record.method['mode']} LoRA"
+
+
+def name_on_four(record: Record) -> str:
+    """Return what the chapter calls a method on four tasks, with the rate where it is not the preferred one."""
+    kind, rate = kind_on_four(record), record.method.get("learning_rate") or record.plan["learning_rate"]
+    return kind if rate == FOUR_RATES.get(kind, rate) else f"{kind} at {rate:g}"
+
+
+def by_order(records: Sequence[Record]) -> dict[str, dict[str, Record]]:
+    """Return, for each order in which the four tasks were learned, the reported records by name."""
+    orders: dict[str, dict[str, Record]] = {}
+    for record in records:
+        if record.extra["experiment"] in COMPARED and record.extra["stage"] == "report":
+            orders.setdefault(" → ".join(record.tasks), {})[name_on_four(record)] = record
+    return orders
 
 
 # Full fine-tuning at its other rates is in the records of chapters 3 (persona) and 4 (domains), with the same plans.
@@ -130,8 +156,8 @@ EXPERIMENTS = (
         (Naive(), Joint(), LoRA(RANK, learning_rate=ENCODER_RATE), OrthogonalLoRA(RANK, learning_rate=ENCODER_RATE)),
         {
             "tiny": {
-                "shared": over_rates(),
-                "merged": over_rates(mode="merged"),
+                "shared LoRA": over_rates(),
+                "merged LoRA": over_rates(mode="merged"),
                 "O-LoRA": [OrthogonalLoRA(RANK, learning_rate=rate) for rate in RATES],
                 "OSF": [OrthogonalSubspace(learning_rate=rate) for rate in RATES],
             }
@@ -150,8 +176,8 @@ EXPERIMENTS = (
         (
             LoRA(RANK, learning_rate=ENCODER_RATE),
             OrthogonalLoRA(RANK, learning_rate=ENCODER_RATE),
-            LoRA(RANK, learning_rate=FOUR_RATES["shared"]),
-            LoRA(RANK, mode="merged", learning_rate=FOUR_RATES["merged"]),
+            LoRA(RANK, learning_rate=FOUR_RATES["shared LoRA"]),
+            LoRA(RANK, mode="merged", learning_rate=FOUR_RATES["merged LoRA"]),
             OrthogonalLoRA(RANK, learning_rate=FOUR_RATES["O-LoRA"]),
             OrthogonalSubspace(learning_rate=FOUR_RATES["OSF"]),
         ),

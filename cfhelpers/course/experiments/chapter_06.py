@@ -132,6 +132,20 @@ def references(named: Mapping[str, Record], tasks: Sequence[str]) -> dict[str, n
     }
 
 
+# What the chapter's last table joins, with the records of chapter 5 on the same tasks.
+TOGETHER = (
+    "full fine-tuning",
+    "shared LoRA",
+    "O-LoRA",
+    "merged LoRA",
+    "OSF",
+    "progressive prompts",
+    "heads on a frozen body",
+    "frozen bottom",
+    "progressive network",
+    "joint",
+)
+
 # The experiments that compare methods.
 COMPARED = ("four tasks", "other order", "two tasks, laptop")
 
