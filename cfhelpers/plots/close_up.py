@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cfhelpers.metrics import Interval
 from cfhelpers.plots.comparisons import BOUNDS
 from cfhelpers.plots.labels import label_points
 from cfhelpers.plots.parts import metric_label, new_axes, old_scores, shared_metric, shown_interval, style
@@ -43,24 +44,31 @@ def close_up(records: Mapping[str, Record], ax: Axes | None = None) -> Axes:
         for name, record in records.items()
     }
     means = np.array([[x.mean, y.mean] for x, y in found.values()])
-    near = (np.abs(means - np.median(means, axis=0)) < FAR).all(axis=1)
+    far: list[bool] = (np.abs(means - np.median(means, axis=0)) >= FAR).any(axis=1).tolist()
     numbers = count()
     looks = [BOUNDS.get(each.method["name"]) or style(next(numbers)) for each in records.values()]
     labels: list[tuple[str, float, float, str]] = []
-    for number, (name, (x, y)) in enumerate(found.items()):
-        marker, colour = looks[number]
-        if near[number]:
-            errors = {"xerr": x.half_width, "yerr": y.half_width}
-            ax.errorbar(x.mean, y.mean, **errors, marker=marker, color=colour, elinewidth=0.5, capsize=2)
-            labels.append((name, x.mean, y.mean, colour))
-    ax.set_xlim(ax.get_xlim())  # fitted to the crowd, from now on fixed
-    ax.set_ylim(ax.get_ylim())
-    for number in np.flatnonzero(~near):
-        (name, (x, y)), (marker, colour) = list(found.items())[number], looks[number]
-        edge = [np.clip(mean, *limits) for mean, limits in ((x.mean, ax.get_xlim()), (y.mean, ax.get_ylim()))]
-        ax.plot(*edge, marker=marker, color=colour, clip_on=False)
-        labels.append((f"off this figure: {name},\nlearned {x:.1f}, kept {y:.1f}", *edge, colour))
+    outside = []
+    for (name, (x, y)), (marker, colour), is_far in zip(found.items(), looks, far, strict=True):
+        if is_far:
+            outside.append((name, x, y, marker, colour))
+            continue
+        look: dict[str, Any] = {"marker": marker, "color": colour, "elinewidth": 0.5, "capsize": 2}
+        ax.errorbar(x.mean, y.mean, xerr=x.half_width, yerr=y.half_width, **look)
+        labels.append((name, x.mean, y.mean, colour))
+    ax.set(xlim=ax.get_xlim(), ylim=ax.get_ylim())  # fitted to the crowd, and fixed from here on
+    labels += [_at_the_edge(ax, *each) for each in outside]
     ax.set_xlabel(f"learned: {metric_label(metric, last)}")
     ax.set_ylabel(f"kept: {metric_label(metric, ', '.join(earlier))}")
     label_points(ax, labels)
     return ax
+
+
+def _at_the_edge(
+    ax: Axes, name: str, x: Interval, y: Interval, marker: str, colour: str
+) -> tuple[str, float, float, str]:
+    """Draw a mark where the axes end on the way to a point outside, and return the label that it is to have."""
+    limits = (ax.get_xlim(), ax.get_ylim())
+    edge = [float(np.clip(each.mean, *ends)) for each, ends in zip((x, y), limits, strict=True)]
+    ax.plot(*edge, marker=marker, color=colour, clip_on=False)
+    return f"off this figure: {name},\nlearned {x:.1f}, kept {y:.1f}", edge[0], edge[1], colour

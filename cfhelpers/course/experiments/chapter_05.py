@@ -20,7 +20,7 @@ RATE, ENCODER_RATE = 2.5e-3, 6e-3
 # What each prefers on four tasks, as the sweeps of "four tasks" choose; full fine-tuning's rates lie around the plan's.
 FOUR_RATES = {"shared LoRA": 1e-3, "merged LoRA": 6e-3, "O-LoRA": 1e-3, "OSF": 1e-3}
 WEIGHT_RATES, WEIGHT_RATE = (1.6e-4, 4e-4, 1e-3, 2.5e-3, 6e-3), 1e-3
-CHOOSING = (100, 101)  # seeds that are not reported
+CHOOSING = (100,)  # a seed that is not reported
 SHORT = {"steps": 120, "curve_points": 2}  # fewer than the encoder's plan has, for many methods in two orders
 
 
@@ -107,7 +107,7 @@ EXPERIMENTS = (
         profiles=("tiny",),
         curves=(),
         changes={"learning_rate": 5e-5},
-        reported_seeds=CHOOSING,
+        reported_seeds=(100, 101),
     ),
     Experiment(
         "05",
