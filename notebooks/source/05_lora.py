@@ -36,7 +36,6 @@ from peft import LoraConfig, get_peft_model
 import cfhelpers as cf
 from cfhelpers import checks, widgets
 from cfhelpers.course.experiments import chapter_05, chapter_06
-from cfhelpers.course.experiments.chapter_06 import references
 from cfhelpers.course.experiments.peft_benchmark import PEFT_BENCHMARK
 from cfhelpers.methods.adapters import adapted_layers, add_adapter, target_names, updates
 from cfhelpers.methods.orthogonal_subspace import share_in_held_directions
@@ -625,8 +624,8 @@ for moment, model in {"at the start": fresh, "after training": told.model}.items
 # **intransigence** (joint training minus just learned).
 
 # %% [markdown]
-# **Which rate?** Each method was tried with five, on the first order, with two seeds that are not reported. Mean
-# accuracy over the four tasks after the last, on validation texts:
+# **Which rate?** Each method was tried with five, on the first order, with one seed that is not reported. Mean accuracy
+# over the four tasks after the last, on validation texts:
 
 # %%
 choosing = list(chapter_05.CHOOSING)
@@ -650,9 +649,12 @@ orders = chapter_05.by_order(stored)
 forwards, backwards = orders
 for name, title in (("naive", "full fine-tuning"), ("joint", "joint")):
     orders[backwards][title] = found("other order", "06")[name]
-alone = chapter_06.by_order(cf.results.load("06", profile="tiny"))[forwards]
+chapter_6 = chapter_06.by_order(cf.results.load("06", profile="tiny"))
 pd.concat(
-    {order: cf.tables.transfer(four, **references(alone, order.split(" → "))) for order, four in orders.items()}
+    {
+        order: cf.tables.transfer(four, **chapter_06.references(chapter_6[order], order.split(" → ")))
+        for order, four in orders.items()
+    }
 )
 
 # %%
@@ -683,7 +685,7 @@ cf.tables.costs(orders[forwards])
 # [chapter 6](06_progressive_prompts.ipynb), which ends with one table of all.
 
 # %% [markdown]
-# **What it does not show.** A ranking: the rates were found with two seeds and coarse grids, and the share that OSF
+# **What it does not show.** A ranking: the rates were found with one seed and coarse grids, and the share that OSF
 # holds and O-LoRA's λ were not tuned here. A shared adapter that is ruined at a carried rate is no rival for O-LoRA.
 
 # %% [markdown]

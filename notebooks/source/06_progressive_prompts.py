@@ -670,10 +670,9 @@ for order, named in together.items():
     print("  ", "; ".join(f"{name} {gap.rstrip(' *')}" for name, gap in shown_gaps.items()) or "none")
 
 # %% [markdown]
-# **What it does not show.** Equal tuning: adapters and full fine-tuning had five rates and two seeds to choose with,
-# what this chapter adds five settings and one. Prompts, heads and the network are *told* the task, with its head;
-# adapters, the frozen bottom and full fine-tuning are told the head alone. Training times are of several sessions on
-# one machine.
+# **What it does not show.** A ranking of rows whose intervals overlap: each setting was chosen among five with one
+# seed. And not all were told the same: prompts, heads and the network know the task; adapters, the frozen bottom and
+# full fine-tuning only which head to use. Training times are of several sessions on one machine.
 
 # %% [markdown]
 # ## Museum
