@@ -91,7 +91,7 @@ def test_one_table_joins_both_chapters():
     adapters = chapter_05.by_order(results.load("05", profile="tiny"))
     assert list(prompts) == list(adapters)
     for order, named in prompts.items():
-        both = {"full fine-tuning": named["naive"], **named, **adapters[order]}
+        both = {**named, **adapters[order]}
         found = [both[name] for name in chapter_06.TOGETHER]
         assert {tuple(each.seeds) for each in found} == {(0, 1, 2, 3, 4)}
         assert {(each.plan["steps"], each.plan["batch_size"], each.plan["size"]) for each in found} == {(120, 16, None)}

@@ -134,6 +134,7 @@ def references(named: Mapping[str, Record], tasks: Sequence[str]) -> dict[str, n
 
 # What the chapter's last table joins, with the records of chapter 5 on the same tasks.
 TOGETHER = (
+    "naive",
     "full fine-tuning",
     "shared LoRA",
     "O-LoRA",
@@ -192,7 +193,6 @@ EXPERIMENTS = (
         FOUR_TASKS[::-1],
         (
             Naive(),
-            Joint(),
             PromptTuning(LENGTH, shared=True, learning_rate=SINGLE_PROMPT_RATE),
             ProgressivePrompts(LENGTH, learning_rate=PROMPT_RATE),
             FreezeBottom(first_task_too=True, learning_rate=HEAD_RATE),
