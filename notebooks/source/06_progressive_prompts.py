@@ -333,7 +333,8 @@ print(f"stored for each prompt: {live.method.stored_bytes() / len(live.method.pr
 # %% [markdown]
 # **How settings were chosen.** Rates of prompts, heads and columns, and the number of frozen layers: among five, on
 # validation data with **one** other seed (100), in the first order; the second order has the same. Naive, separate and
-# joint training have the plan's rate, which was not tuned here; the shared prompt has that of one prompt per task.
+# joint training have the plan's rate, which was not tuned here (the last table has a tuned one beside it); the shared
+# prompt has that of one prompt per task.
 
 # %%
 # alt: Mean accuracy over four tasks after the last, a row per method and a marker per order of the tasks, with 95
@@ -513,8 +514,8 @@ Markdown(
 # ## On MiniLM
 #
 # 22 million weights that never saw our grammars; two tasks, three seeds, few steps. Rates of prompts and heads, the
-# number of frozen layers, and how far WiSE-FT goes back (chapter 5): the best of three on validation data with one
-# other seed. Naive and joint training are chapter 1's, with as many steps.
+# number of frozen layers (0: the embeddings alone) and WiSE-FT's share of the way (chapter 5): the best of three on
+# validation data with one other seed. Naive and joint training are chapter 1's, with as many steps.
 
 # %%
 in_laptop = cf.results.load("06", profile="laptop")
