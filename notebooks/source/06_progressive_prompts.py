@@ -673,8 +673,11 @@ for order, named in together.items():
 
 # %% [markdown]
 # **What it does not show.** A ranking of rows whose intervals overlap: each setting was chosen among five with one
-# seed. And not all were told the same: prompts, heads and the network know the task; adapters, the frozen bottom and
-# full fine-tuning only which head to use. Training times are of several sessions on one machine.
+# seed, and naive's not at all. Training times are of several sessions on one machine.
+
+# %% [markdown]
+# Nor were all told the same: prompts, heads and the network know the task; adapters, the frozen bottom and full
+# fine-tuning only which head to use.
 
 # %% [markdown]
 # ## Museum
