@@ -632,7 +632,7 @@ choosing = list(chapter_05.CHOOSING)
 tries = [r for r in stored if r.extra["experiment"].startswith("four tasks") and r.seeds == choosing]
 scores = [(chapter_05.kind_on_four(r), cf.plots.rate_of(r), 100 * np.mean(r.selection)) for r in tries]
 by_rate = pd.DataFrame(scores, columns=["method", "rate", "accuracy"]).pivot(index="method", columns="rate").round(1)
-by_rate["accuracy"].fillna("")
+by_rate["accuracy"].astype(object).fillna("")
 
 # %%
 for method, row in by_rate["accuracy"].iterrows():
@@ -676,6 +676,11 @@ plt.show()
 
 # %%
 pd.concat({order: cf.tables.differences(four, "full fine-tuning") for order, four in orders.items()})
+
+# %% [markdown]
+# OSF trains half of the directions of the linear layers and a head, nothing else: embeddings, biases and norms stay
+# frozen as well. How much of its row comes from that alone is not taken apart here; the frozen bottom of chapter 6
+# freezes embeddings too.
 
 # %%
 cf.tables.costs(orders[forwards])

@@ -51,8 +51,9 @@ def name_on_four(record: Record) -> str:
 def by_order(records: Sequence[Record]) -> dict[str, dict[str, Record]]:
     """Return, for each order in which the four tasks were learned, the reported records by name."""
     orders: dict[str, dict[str, Record]] = {}
-    for record in records:
-        if record.extra["experiment"] in COMPARED and record.extra["stage"] == "report":
+    reported = [each for each in records if each.extra["stage"] == "report"]
+    for experiment in COMPARED:
+        for record in (each for each in reported if each.extra["experiment"] == experiment):
             orders.setdefault(" → ".join(record.tasks), {})[name_on_four(record)] = record
     return orders
 
@@ -148,32 +149,6 @@ EXPERIMENTS = (
         curves=(),
         changes={"curve_points": 2},
     ),
-    # Full fine-tuning has its rate from the plan, so that each rate is an experiment: tries, and the one that is best.
-    *(
-        Experiment(
-            "05",
-            f"four tasks, all weights at {rate:g}",
-            "roberta",
-            FOUR_TASKS,
-            (Naive(),),
-            profiles=("tiny",),
-            changes={**SHORT, "learning_rate": rate},
-            reported_seeds=CHOOSING,
-        )
-        for rate in WEIGHT_RATES
-    ),
-    *(
-        Experiment(
-            "05",
-            name,
-            "roberta",
-            tasks,
-            (Naive(),),
-            profiles=("tiny",),
-            changes={**SHORT, "learning_rate": FOUR_RATES["full fine-tuning"]},
-        )
-        for name, tasks in zip(BY_WEIGHTS, (FOUR_TASKS, FOUR_TASKS[::-1]), strict=True)
-    ),
     Experiment(
         "05",
         "four tasks",
@@ -210,5 +185,31 @@ EXPERIMENTS = (
         ),
         profiles=("tiny",),
         changes=SHORT,
+    ),
+    # Full fine-tuning has its rate from the plan, so that each rate is an experiment: tries, and the one that is best.
+    *(
+        Experiment(
+            "05",
+            f"four tasks, all weights at {rate:g}",
+            "roberta",
+            FOUR_TASKS,
+            (Naive(),),
+            profiles=("tiny",),
+            changes={**SHORT, "learning_rate": rate},
+            reported_seeds=CHOOSING,
+        )
+        for rate in WEIGHT_RATES
+    ),
+    *(
+        Experiment(
+            "05",
+            name,
+            "roberta",
+            tasks,
+            (Naive(),),
+            profiles=("tiny",),
+            changes={**SHORT, "learning_rate": FOUR_RATES["full fine-tuning"]},
+        )
+        for name, tasks in zip(BY_WEIGHTS, (FOUR_TASKS, FOUR_TASKS[::-1]), strict=True)
     ),
 )
