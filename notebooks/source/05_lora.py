@@ -36,6 +36,7 @@ from peft import LoraConfig, get_peft_model
 import cfhelpers as cf
 from cfhelpers import checks, widgets
 from cfhelpers.course.experiments import chapter_05, chapter_06
+from cfhelpers.course.experiments.chapter_06 import references
 from cfhelpers.course.experiments.peft_benchmark import PEFT_BENCHMARK
 from cfhelpers.methods.adapters import adapted_layers, add_adapter, target_names, updates
 from cfhelpers.methods.orthogonal_subspace import share_in_held_directions
@@ -647,15 +648,9 @@ for method, row in by_rate["accuracy"].iterrows():
 # %%
 orders = chapter_05.by_order(stored)
 forwards, backwards = orders
-for record in (found("other order", "06")[name] for name in ("naive", "joint")):
-    orders[backwards][chapter_05.name_on_four(record)] = record
-chapter_6 = chapter_06.by_order(cf.results.load("06", profile="tiny"))
-pd.concat(
-    {
-        order: cf.tables.transfer(four, **chapter_06.references(chapter_6[order], order.split(" → ")))
-        for order, four in orders.items()
-    }
-)
+orders[backwards]["full fine-tuning at 0.001"] = found("other order", "06")["naive"]
+alone = chapter_06.by_order(cf.results.load("06", profile="tiny"))[forwards]
+pd.concat({order: cf.tables.transfer(four, **references(alone, order.split(" → "))) for order, four in orders.items()})
 
 # %%
 # alt: Two close-ups, one for each order of the tasks: mean accuracy on the first three, kept, against accuracy on the

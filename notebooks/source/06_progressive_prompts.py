@@ -328,7 +328,7 @@ print(f"stored for each prompt: {live.method.stored_bytes() / len(live.method.pr
 # - **one prompt per task**: each alone, without the others' vectors;
 # - **one shared prompt**: goes on from task to task, the only prompt that *can* forget;
 # - **progressive network** and **frozen bottom**: below;
-# - **joint**: after each task, all tasks so far are learned anew together: two and a half times the others' training.
+# - **joint** (one order): after each task, all so far are learned anew together, 2.5 times the others' training.
 
 # %% [markdown]
 # **How settings were chosen.** Rates of prompts, heads and columns, and the number of frozen layers: among five, on
@@ -344,7 +344,7 @@ plt.show()
 
 # %%
 pd.concat(
-    {order: cf.tables.transfer(named, **references(named, named["naive"].tasks)) for order, named in orders.items()}
+    {order: cf.tables.transfer(named, **references(first, named["naive"].tasks)) for order, named in orders.items()}
 )
 
 # %% [markdown]
@@ -656,10 +656,10 @@ adapters = chapter_05.by_order(cf.results.load("05", profile="tiny"))
 together = {}
 for order, named in orders.items():
     both = named | adapters[order]
-    together[order] = {name: both[name] for name in TOGETHER}
+    together[order] = {name: both[name] for name in TOGETHER if name in both}
 pd.concat(
     {
-        order: cf.tables.transfer(named, **references(orders[order], order.split(" → "))).join(cf.tables.costs(named))
+        order: cf.tables.transfer(named, **references(first, order.split(" → "))).join(cf.tables.costs(named))
         for order, named in together.items()
     }
 )
