@@ -43,8 +43,8 @@ def close_up(records: Mapping[str, Record], ax: Axes | None = None) -> Axes:
         name: (shown_interval(record.scores(last), metric), shown_interval(old_scores(record), metric))
         for name, record in records.items()
     }
-    means = np.array([[x.mean, y.mean] for x, y in found.values()])
-    far: list[bool] = (np.abs(means - np.median(means, axis=0)) >= FAR).any(axis=1).tolist()
+    middle = [float(np.median([pair[axis].mean for pair in found.values()])) for axis in (0, 1)]
+    far = [abs(x.mean - middle[0]) >= FAR or abs(y.mean - middle[1]) >= FAR for x, y in found.values()]
     numbers = count()
     looks = [BOUNDS.get(each.method["name"]) or style(next(numbers)) for each in records.values()]
     labels: list[tuple[str, float, float, str]] = []
