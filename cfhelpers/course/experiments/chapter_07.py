@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from cfhelpers.course.experiments.experiment import Experiment
 from cfhelpers.methods import AGEM, EWC, L2SP, DERpp, GenerativeReplay, Joint, Method, Naive, Replay
+from cfhelpers.methods.choice import Choice
 from cfhelpers.training.sequence import Learned
 
 FRACTIONS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)
+CHOICES: tuple[Choice, ...] = ("random", "lengths", "hardest", "herding")
+PEOPLE = {16: 100, 64: 240, 256: 960}
+"""How many people a model is taught, and in how many steps: enough that validation recall rises no more."""
 KEPT = 13
 """Dialogues of the persona in a tenth of its tokens, nearly: what every method that keeps examples may keep."""
 
@@ -40,6 +44,7 @@ def _longer(times: int, plain: tuple[Method, ...], sweeps: dict[str, list[Method
         selection_seeds=(100,),
         reported_seeds=(0, 1, 2),  # the longest of them takes sixteen times as long
         curves=(),
+        traces=(),
     )
 
 
@@ -63,6 +68,36 @@ def _few(size: int) -> Experiment:
         profiles=("tiny",),
         changes={"new_size": size},
         curves=(),
+        traces=(),
+    )
+
+
+def _room(people: int) -> Experiment:
+    """Many people, each asked by name, and then the workplace: what can be saved in a model that holds so much?"""
+    return Experiment(
+        "07",
+        f"{people} people",
+        "dialogpt",
+        ("people", "workplace"),
+        (Naive(), Joint()),
+        {
+            "tiny": {
+                "replay": [Replay(fraction=0.1, share=share) for share in SHARES],
+                "ewc": [EWC(strength, variant="sample", max_examples=128) for strength in (1e3, 1e4, 1e5, 1e6, 1e7)],
+            }
+        },
+        profiles=("tiny",),
+        changes={
+            "size": people,
+            "steps": PEOPLE[people],
+            "learning_rate": 1e-3,
+            "new_size": 32,
+            "new_steps": 30,
+            "curve_points": 4,
+        },
+        selection_seeds=(100,),
+        curves=(),
+        traces=("curves",),
     )
 
 
@@ -87,6 +122,7 @@ EXPERIMENTS = (
         profiles=("tiny",),
         selection_seeds=(100,),
         curves=(),
+        traces=(),
     ),
     Experiment(
         "07",
@@ -104,10 +140,36 @@ EXPERIMENTS = (
         profiles=("tiny",),
         changes={"curve_points": 30},
         curves=(),
+        traces=("curves",),
     ),
     *(_few(size) for size in (8, 16, 32, 64)),
     *(_longer(times, (Naive(),), _STRENGTHS) for times in (1, 4)),
     _longer(16, (Naive(), *CHOSEN_FOR_LONG), {}),
+    Experiment(
+        "07",
+        "which to keep",
+        "dialogpt",
+        ("persona", "workplace"),
+        (),
+        {"tiny": {choice: [Replay(KEPT, share=share, choice=choice) for share in SHARES] for choice in CHOICES}},
+        profiles=("tiny",),
+        changes={"curve_points": 1},
+        selection_seeds=(100,),
+        curves=(),
+        traces=(),
+    ),
+    Experiment(
+        "07",
+        "how little, texts",
+        "gpt2",
+        ("wikitext", "dialogue"),
+        (Naive(), Joint(), *(_all_old(share) for share in (0.01, 0.02, 0.05, 0.1, 0.2))),
+        profiles=("tiny",),
+        changes={"curve_points": 1},
+        curves=(),
+        traces=(),
+    ),
+    *(_room(people) for people in PEOPLE),
     # On a real language model, with the share that tiny chose; chapter 3 has naive and joint training, EWC and L2.
     Experiment(
         "07",
