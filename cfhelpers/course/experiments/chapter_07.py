@@ -82,7 +82,7 @@ def _room(people: int) -> Experiment:
         f"{people} people",
         "dialogpt",
         ("people", "workplace"),
-        (Naive(), Joint()),
+        (Naive(),),
         {
             "tiny": {
                 "replay": [Replay(fraction=0.1, share=share) for share in SHARES],
