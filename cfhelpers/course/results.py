@@ -158,7 +158,7 @@ def regenerate(chapter: str, *, profile: str | None = None, folder: Path = STORE
         unfinished.mkdir(parents=True, exist_ok=True)
         if keep and target.exists():
             _unpack(target, experiment, unfinished)
-        records.extend(_run_experiment(run, experiment, unfinished))
+        records.extend(_drawn(record, experiment) for record in _run_experiment(run, experiment, unfinished))
     save_json({"records": [asdict(record) for record in records]}, target)
     for unfinished in (REPOSITORY / "build" / "results").glob(f"{chapter}-*.{run.profile}"):
         shutil.rmtree(unfinished)
@@ -175,6 +175,11 @@ def _unpack(stored_file: Path, experiment: Experiment, unfinished: Path) -> None
             path = unfinished / point.file(single.seeds[0])
             if not path.exists():
                 single.save(path)
+
+
+def _drawn(record: Record, experiment: Experiment) -> Record:
+    """Return the record without the long parts that nobody draws."""
+    return replace(record, **{name: [] for name in ("curves", "losses") if name not in experiment.traces})
 
 
 def _slug(chapter: str) -> str:
