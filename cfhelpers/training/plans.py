@@ -1,6 +1,6 @@
 """How long and how fast a model trains on one task: the same for all methods that are compared."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -48,3 +48,10 @@ PLANS = {
     ("full", "text"): Plan(500, 16, 5e-5),
     ("full", "classification"): Plan(1000, 16, 3e-5),
 }
+"""Of the stored results."""
+
+LIVE_PLANS = PLANS | {
+    ("laptop", "dialogue"): replace(PLANS["laptop", "dialogue"], steps=24, curve_points=2),
+    ("laptop", "text"): replace(PLANS["laptop", "text"], steps=12),
+}
+"""Of the runs that a notebook's reader waits for: shorter where a real language model trains on a few cores."""
