@@ -183,7 +183,7 @@ def _try_rates(run: Runtime, experiment: Experiment, plan: Plan, unfinished: Pat
     best = max(records, key=learning_speed, default=None)
     for point, record in zip(points, records, strict=True):
         record.extra |= _labels(experiment, point, record is best)
-    if best is not None and best.plan != asdict(plan):
+    if best is not None and Plan(**best.plan) != plan:
         print(f"Note: {best.plan['learning_rate']:g} teaches best, the plan has {plan.learning_rate:g}.")
     return records
 

@@ -17,7 +17,7 @@ from cfhelpers.methods.base import Method
 from cfhelpers.methods.naive import Naive
 from cfhelpers.models.loading import check_role
 from cfhelpers.tasks import task_kind
-from cfhelpers.tasks.encoding import EncodedTask, encode_task
+from cfhelpers.tasks.encoding import EncodedTask, encode_task, first_asked
 from cfhelpers.tasks.task import Task
 from cfhelpers.training.one_task import learn_task, remember, score_row
 from cfhelpers.training.plans import LIVE_PLANS, Plan
@@ -130,7 +130,7 @@ def learn_once(
     environment.seed_everything(run.seed)
     loaded = run.load(role)
     encoded = [
-        encode_task(task, loaded.tokenizer, task_id=index, max_length=plan.max_length)
+        first_asked(encode_task(task, loaded.tokenizer, task_id=index, max_length=plan.max_length), plan.asked)
         for index, task in enumerate(made)
     ]
     record = Record(
@@ -232,6 +232,7 @@ def _check_same_experiment(
     wanted: dict[str, Any] = {"role": role, "profile": profile, "tasks": tasks, "method": method}
     if plan is not None:
         wanted["plan"] = asdict(plan)
+        stored = replace(stored, plan=asdict(Plan(**stored.plan)))  # older records lack what plans had not then
     for name, value in wanted.items():
         if getattr(stored, name) != value:
             raise ValueError(f"{path} holds another experiment: {name} is {getattr(stored, name)}, not {value}.")

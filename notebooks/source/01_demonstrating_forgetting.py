@@ -14,7 +14,7 @@
 # `laptop`.
 
 # %% [markdown]
-# All cells take at most 1 minute in `tiny`, 10 in `laptop`, 15 in `full`.
+# All cells take at most 1 minute in `tiny` and 5 in `laptop`; in `full` the time was not measured.
 #
 # Previous: [0 · Start here](00_start_here.ipynb) · Next: [2 · Fisher information](02_fisher_information.ipynb)
 #

@@ -16,7 +16,7 @@
 # **EWC** pulls each weight back to where it was, the more, the more the old task needs it; **L2** pulls all alike;
 # **λ** says how strongly. Chapter 3 builds EWC. Here you look at its measure of need.
 #
-# All cells take at most 1 minute in `tiny`, 10 in `laptop`, 15 in `full`.
+# All cells take at most 1 minute in `tiny` and 5 in `laptop`; in `full` the time was not measured.
 #
 # Previous: [1 · Demonstrating forgetting](01_demonstrating_forgetting.ipynb) · Next:
 # [3 · EWC on DialoGPT](03_ewc_on_dialogpt.ipynb)
@@ -354,7 +354,7 @@ described(found, "exact")
 plan = replace(LIVE_PLANS[run.profile, "dialogue"], curve_points=1)
 naive = cf.methods.Naive()
 taught = cf.learn_once(run, "dialogpt", ["persona", "workplace"], naive, plan=plan, stop_after=1)
-few = list(taught.tasks[0].batches("train", 32))[:4]  # as EWC takes them in the experiment below
+few = list(taught.tasks[0].batches("train", 2 * plan.batch_size))[:4]  # in `tiny` as EWC takes them below
 variants = ("sample", "empirical", "batched")
 causal = {name: cf.fisher_diagonal(taught.model, few, variant=name, progress=False) for name in variants}
 try:

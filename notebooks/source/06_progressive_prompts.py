@@ -13,8 +13,8 @@
 # MiniLM; in `full` RoBERTa itself.
 
 # %% [markdown]
-# All cells take about 1 minute in `tiny`. Long comparisons are read from stored results, which were measured in `tiny`;
-# a short one was measured in `laptop` too.
+# All cells take at most 1 minute in `tiny` and 5 in `laptop`; in `full` the time was not measured. Long comparisons are
+# read from stored results, which were measured in `tiny`; a short one was measured in `laptop` too.
 #
 # Previous: [5 · LoRA](05_lora.ipynb) · Next: [7 · Replay](07_replay.ipynb)
 #
