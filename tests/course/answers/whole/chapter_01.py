@@ -31,7 +31,7 @@ def transfer_and_forgetting(results):
     return float(bwt), float(-bwt)
 
 
-@wrong("1.1", "forgetting takes the best over all rows")  # maximum over the end too (all rows)
+@wrong("1.1", "no task's forgetting can be negative here")  # maximum over the end too (all rows)
 def transfer_and_forgetting(results):
     T = results.shape[0]
     bwt = (results[-1] - results.diagonal())[:-1].mean()
@@ -251,7 +251,7 @@ def _score(W, X, y):
     return ((X @ W).argmax(1) == y).double().mean().item()
 
 
-@wrong("1.3", "the probe was fitted on the first training batch alone")  # fit on first batch only
+@wrong("1.3", "the last training batch is left out, and perhaps others")  # fit on first batch only
 def linear_probe(classifier, train_batches, test_batches):
     X, y = _feats(classifier, train_batches[:1])
     return _score(_lstsq(X, y), *_feats(classifier, test_batches))
@@ -446,7 +446,7 @@ def linear_probe(c, train, test):
     return ((Z @ W).argmax(1) == z).double().mean().item()
 
 
-@wrong("1.3", "argmax(0) goes down the texts")  # argmax over the texts
+@wrong("1.3", "not one text is right, in training either")  # argmax over the texts
 def linear_probe(c, train, test):
     W = _solved(*_with_ones(c, train))
     Z, z = _with_ones(c, test)

@@ -363,14 +363,14 @@ def online_importance(fishers, decay):
     return reduce(step, fishers, {})
 
 
-@wrong("4.4", "the penalty is added once per micro-batch")  # penalty in every micro-batch, undivided
+@wrong("4.4", "the penalty pulls as many times too hard as there are micro-batches")  # penalty in every micro-batch, undivided
 def gradient_of_step(model, micro_batches, penalty):
     model.zero_grad()
     for b in micro_batches:
         (model(**b).loss / len(micro_batches) + penalty.value(model)).backward()
 
 
-@wrong("4.4", "the penalty is divided by the number of micro-batches but added only o")  # penalty divided by k, once
+@wrong("4.4", "in the end the penalty is divided by the number of micro-batches")  # penalty divided by k, once
 def gradient_of_step(model, micro_batches, penalty):
     model.zero_grad()
     k = len(micro_batches)
