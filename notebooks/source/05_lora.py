@@ -12,8 +12,8 @@
 # In `tiny`, “DialoGPT”, “GPT-2” and “RoBERTa” are played by two models with a million and with 0.8 million weights.
 
 # %% [markdown]
-# All cells take about 1 minute in `tiny`; in `laptop` and `full` the time was not measured. Long comparisons are read
-# from stored results of `tiny`, two short ones from `laptop`.
+# All cells take at most 1 minute in `tiny` and 5 in `laptop`; in `full` the time was not measured. Long comparisons are
+# read from stored results of `tiny`, two short ones from `laptop`.
 #
 # Previous: [4 · EWC on GPT-2](04_ewc_on_gpt2.ipynb) · Next: [6 · Progressive prompts](06_progressive_prompts.ipynb)
 #
@@ -48,7 +48,8 @@ run = cf.start(seed=0)
 # %% [markdown]
 # ## Predict
 #
-# A model learns a persona, then a workplace. Only small matrices beside its weights are trained: 3 % as many numbers.
+# A model learns a persona, then a workplace. Only small matrices beside its weights are trained: in `tiny` 3 % as many
+# numbers.
 # Write down before you go on:
 #
 # 1. At equal scores on the workplace, does it keep more of the persona than full fine-tuning, or less?
@@ -72,7 +73,7 @@ for task in (persona, workplace):
 # |---|---|
 # | $A$, `[r, inputs]` | random at first |
 # | $B$, `[outputs, r]` | zero at first, so that nothing changes yet |
-# | $r$, the rank | 4 here, where layers are 128 wide |
+# | $r$, the rank | 4 here, where layers are 128 wide (`tiny`) or 576 (`laptop`) |
 # | $\alpha$ | `alpha`, a fixed factor |
 
 # %% [markdown]
@@ -181,7 +182,7 @@ plt.show()
 # Look: not a bit of the base changes, and the score of the first task stays. One run:
 
 # %%
-plan = cf.training.PLANS[run.profile, "dialogue"]
+plan = cf.training.LIVE_PLANS[run.profile, "dialogue"]
 rate = 5 * plan.learning_rate
 told = cf.learn_once(run, "dialogpt", ["persona", "workplace"], cf.methods.LoRA(4, mode="told", learning_rate=rate))
 untouched = run.load("dialogpt").model.state_dict()
@@ -512,7 +513,7 @@ for kind in ("cat", "linear"):
 
 # %% [markdown]
 # Compare the two recalls with the distance above: an update as far from the mean as no update at all need not score
-# like one. Where the recalls are close, no score would have told you of the mistake. One run, 64 questions a task.
+# like one. Where the recalls are close, no score would have told you of the mistake. One run, few questions a task.
 
 # %% [markdown]
 # ## A corner for each task

@@ -13,8 +13,8 @@
 # MiniLM; in `full` RoBERTa itself.
 
 # %% [markdown]
-# All cells take about 1 minute in `tiny`. Long comparisons are read from stored results, which were measured in `tiny`;
-# a short one was measured in `laptop` too.
+# All cells take at most 1 minute in `tiny` and 5 in `laptop`; in `full` the time was not measured. Long comparisons are
+# read from stored results, which were measured in `tiny`; a short one was measured in `laptop` too.
 #
 # Previous: [5 · LoRA](05_lora.ipynb) · Next: [7 · Replay](07_replay.ipynb)
 #
@@ -43,6 +43,7 @@ from cfhelpers.metrics import mean_and_interval
 from cfhelpers.models.prompted import PromptedEncoder, with_prompts
 from cfhelpers.models.soft_prompt import SoftPrompt
 from cfhelpers.tasks.encoding import encode_question, encode_task
+from cfhelpers.training import LIVE_PLANS
 
 run = cf.start(seed=0)
 
@@ -238,21 +239,22 @@ checks.require_solved("6.2")
 # ## Your prompts on a chat model
 #
 # A persona, then a workplace, as in chapter 3. The prompt starts from the words of a sentence. Your two pieces make the
-# whole method; the model is frozen. Ten vectors, the rate 0.1 and 60 steps are a first try: nothing was tuned.
+# whole method; the model is frozen. Ten vectors, the rate 0.1 and twice chapter 3's steps are a first try: nothing was
+# tuned.
 
 # %%
 chat = run.load("dialogpt")
 tokenizer, model = chat.tokenizer, chat.model.eval().requires_grad_(False)
 persona, workplace = (encode_task(task, tokenizer) for task in run.tasks("persona", "workplace"))
-embedding, prompts, kept = model.get_input_embeddings(), Prompts(), {}
+embedding, prompts, kept, budget = model.get_input_embeddings(), Prompts(), {}, LIVE_PLANS[run.profile, "dialogue"]
 words = {persona.name: "answer questions about yourself and your life at home", workplace.name: "and now about work"}
 for task in (persona, workplace):
     ids = tokenizer(words[task.name], add_special_tokens=False)["input_ids"]
     prompts.add_prompt(embedding.weight[[ids[place % len(ids)] for place in range(10)]])
     learning = [parameter for parameter in prompts.parameters() if parameter.requires_grad]
-    optimizer, batches = torch.optim.AdamW(learning, lr=0.1), list(task.batches("train", 16))
-    falling = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=60)
-    for step in range(60):
+    optimizer, batches = torch.optim.AdamW(learning, lr=0.1), list(task.batches("train", budget.batch_size))
+    falling = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=2 * budget.steps)
+    for step in range(2 * budget.steps):
         batch = {name: tensor.to(model.device) for name, tensor in batches[step % len(batches)].items()}
         embedded = embedding(batch["input_ids"])
         loss = model(**behind_prompt(embedded, batch["attention_mask"], batch["labels"], prompts())).loss
