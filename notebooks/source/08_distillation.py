@@ -9,7 +9,10 @@
 # - see which distance predicts forgetting, whatever the method;
 # - tell what was lost from what was only guessed.
 #
-# In `tiny` a GPT-2 of one million weights plays the model; 1 minute.
+# In `tiny` a GPT-2 of one million weights plays the model, in `laptop` SmolLM2-135M.
+
+# %% [markdown]
+# All cells take at most 1 minute in `tiny` and 5 in `laptop`; in `full` the time was not measured.
 #
 # Previous: [7 · Replay](07_replay.ipynb)
 #
@@ -310,7 +313,7 @@ Markdown(
 # makes a divergence smaller, so the error has one sign.
 
 # %%
-batches = list(taught.tasks[1].batches("train", 64))
+batches = list(taught.tasks[1].batches("train", 4 * taught.plan.batch_size))[:2]
 exact = mean_divergence(naive.model, taught.model, batches)
 rows = {}
 for top_k in (1, 8, 32, 256):
@@ -598,15 +601,16 @@ checks.require_solved("8.3")
 strangers = [replace(run, seed=seed).tasks("persona")[0].test for seed in range(1, 12)]
 said = [{row["fact"]: row["answer"] for row in stranger} for stranger in strangers]
 choices, questions, options, right = 4, [], [], {}
-for row in persona.test:
-    others = dict.fromkeys(answers[row["fact"]] for answers in said if answers[row["fact"]] != row["answer"])
+few = list(persona.test)[: 4 * taught.plan.batch_size]
+for row in few:
+    others = dict.fromkeys(each[row["fact"]] for each in said if each.get(row["fact"], row["answer"]) != row["answer"])
     if len(others) >= choices - 1:  # every persona of this course likes blue: no wrong answer to offer
         questions.append(row["question"])
         options.append([row["answer"], *list(others)[: choices - 1]])
 for name, model in {"untouched": run.load("dialogpt").model, "persona": taught.model, "workplace": naive.model}.items():
     picked = choose_answers(model, taught.tokenizer, questions, options)
     right[name] = [place == 0 for place in picked]
-print(f"{len(questions)} of {len(persona.test)} questions have {choices} answers to choose from")
+print(f"{len(questions)} of {len(few)} questions have {choices} answers to choose from")
 
 # %%
 for old, new in (("untouched", "persona"), ("persona", "workplace")):
@@ -686,7 +690,7 @@ Markdown(
 # on asking the original.
 
 # %%
-batch, rows = next(iter(taught.tasks[1].batches("train", 16))), {}
+batch, rows = next(iter(taught.tasks[1].batches("train", taught.plan.batch_size))), {}
 taught.model.eval(), naive.model.eval()
 for T in (1.0, 2.0, 4.0):
     with torch.no_grad():
