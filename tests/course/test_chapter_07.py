@@ -15,7 +15,7 @@ def chosen(experiment: str) -> list[dict]:
 
 @pytest.mark.parametrize(
     ("experiment", "methods"),
-    [("steps x 4", chapter_07.CHOSEN_FOR_LONG), ("64 people", chapter_07.CHOSEN_FOR_MANY)],
+    [("steps x 4", chapter_07.CHOSEN_FOR_LONG)],
 )
 def test_what_is_not_tuned_has_what_its_neighbour_chose(experiment, methods):
     assert chosen(experiment) == [{"name": method.name, **method.settings()} for method in methods]
@@ -27,7 +27,7 @@ def test_every_choice_is_shown_at_the_share_that_was_chosen_for_the_draw():
     assert shares == dict.fromkeys(best, best["random"].method["share"])
 
 
-@pytest.mark.parametrize("people", [16, 64])
+@pytest.mark.parametrize("people", chapter_07.PEOPLE)
 def test_people_are_taught_until_recall_rises_no_more(people):
     """Validation recall in the last quarter of the steps, mean over seeds: up by less than 3 points."""
     records = results.load("07", profile="tiny", experiment=f"{people} people")
