@@ -679,8 +679,8 @@ Markdown(
 
 # %% [markdown]
 # **What it does not show.** A full model: then *just learned* would fall as people are added. More people were left
-# out, because 240 steps become 800 (256 people, a minute for one seed) and more than 2,560 (1,024 people: in two and a half
-# minutes validation recall reaches 94 % and still rises).
+# out: 256 take 800 steps, a minute for one seed, and 1,024 more than 2,560, when after two and a half minutes
+# validation recall has reached 94 % and still rises.
 
 # %% [markdown]
 # ## The stability gap
