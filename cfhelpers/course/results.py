@@ -126,11 +126,16 @@ def regenerate(chapter: str, *, profile: str | None = None, folder: Path = STORE
         for file, record in kept.get(experiment.name, {}).items():
             if not (unfinished / file).exists():
                 record.save(unfinished / file)
-        records.extend(_run_experiment(run, experiment, unfinished))
+        records.extend(_drawn(record, experiment) for record in _run_experiment(run, experiment, unfinished))
     save_json({"records": [asdict(record) for record in records]}, target)
     for unfinished in (REPOSITORY / "build" / "results").glob(f"{chapter}-*.{run.profile}"):
         shutil.rmtree(unfinished)
     return target
+
+
+def _drawn(record: Record, experiment: Experiment) -> Record:
+    """Return the record without the long parts that nobody draws."""
+    return replace(record, **{name: [] for name in ("curves", "losses") if name not in experiment.traces})
 
 
 def _slug(chapter: str) -> str:

@@ -136,6 +136,19 @@ def test_what_is_stored_is_kept_and_only_what_lacks_is_run(toy_chapter, monkeypa
     assert len(json.loads(path.read_bytes())["records"]) == len(again) + 1
 
 
+def test_long_parts_that_nobody_draws_are_not_stored_and_cost_no_number(toy_chapter, monkeypatch):
+    short = replace(TOY, plain=(Naive(),), sweeps={}, learning_rates={})
+    monkeypatch.setattr(results, "EXPERIMENTS", (short,))
+    whole = json.loads(results.regenerate("99", folder=toy_chapter).read_bytes())["records"]
+    assert all(record["curves"] and record["losses"] for record in whole)
+    for traces in (("curves",), ()):
+        monkeypatch.setattr(results, "EXPERIMENTS", (replace(short, traces=traces),))
+        monkeypatch.setattr(results, "_run_seed", lambda *_: pytest.fail("nothing was lacking"))
+        path = results.regenerate("99", folder=toy_chapter, keep=True)
+        left_out = {name: [] for name in ("curves", "losses") if name not in traces}
+        assert json.loads(path.read_bytes())["records"] == [record | left_out for record in whole]
+
+
 def test_no_first_task_is_learned_for_methods_that_cannot_share_it(toy_chapter, monkeypatch):
     trained, learn = [], results.learn_once
     monkeypatch.setattr(results, "learn_once", lambda *a, **k: trained.append(a[3].name) or learn(*a, **k))

@@ -108,29 +108,28 @@ class Unharmed:
         self.before = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
         self.trainable = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
 
-    def check(self, *, frozen: bool = False) -> None:
-        """Compare the model with what it was.
+    def changed(self) -> list[str]:
+        """Return the names of the weights that are not what they were."""
+        return [name for name, tensor in self.model.state_dict().items() if not torch.equal(tensor, self.before[name])]
 
-        Args:
-            frozen: The answer may freeze parameters.
+    def check(self) -> None:
+        """Compare the model with what it was.
 
         Raises:
             CheckFailed: Its weights changed, gradients were left behind, or parameters were frozen.
         """
-        for name, tensor in self.model.state_dict().items():
-            if not torch.equal(tensor, self.before[name]):
-                raise CheckFailed(
-                    f"your code changed the model: {name} is not what it was. Only read the weights here."
-                )
+        for name in self.changed():
+            raise CheckFailed(f"your code changed the model: {name} is not what it was. Only read the weights here.")
         if any(parameter.grad is not None and parameter.grad.any() for parameter in self.model.parameters()):
             raise CheckFailed(
                 "your code left gradients in the model, and the next optimizer step would follow them. Compute without "
                 "gradients if you need none, otherwise end with model.zero_grad()."
             )
         now = {name: parameter.requires_grad for name, parameter in self.model.named_parameters()}
-        if not frozen and now != self.trainable:
+        if now != self.trainable:
             raise CheckFailed(
-                "your code changed requires_grad of parameters, so the model cannot be trained as before."
+                "your code changed requires_grad of parameters, so the model cannot be trained as before. Leave "
+                "them as they are, or set them back."
             )
 
 

@@ -148,7 +148,7 @@ def verdict_that_tidies_up(experiment):
     ("answer", "message"),
     [
         (verdict_that_tidies_up, "changed the experiment"),
-        (lambda e: "yes", "True or False, must be one number, not a value of type str"),
+        (lambda e: "yes", "must be True or False, not a value of type str"),
         (lambda e: ["sst2"] * 2, "must be one number"),
         (lambda e: e["split"] == "test", "is 1 where 0 is right"),
         (lambda e: e["split"] == "train", "you ask for the training examples"),

@@ -40,6 +40,10 @@ def _of_factors(power: float) -> Callable[[Factors, float], Tensor]:
     return answer
 
 
+def _of_factors_without_scale(adapters: Factors, alpha: float) -> Tensor:
+    return _of_factors(1.0)(adapters, float(adapters[0][0].shape[0]))
+
+
 def _scaled(scale: Callable[[float, int, int], float]) -> Callable[[Factors, float], Tensor]:
     """Multiply the mean of the bare products by a function of α, the rank and the number of adapters."""
 
@@ -60,6 +64,17 @@ def _only_share(index: int) -> Callable[[Factors, float], Tensor]:
 
 def _median(adapters: Factors, alpha: float) -> Tensor:
     return torch.stack([alpha / A.shape[0] * (B @ A) for A, B in adapters]).median(dim=0).values
+
+
+def _running(adapters: Factors, alpha: float) -> Tensor:
+    mean = _reference(adapters[:1], alpha)
+    for pair in adapters[1:]:
+        mean = (mean + _reference([pair], alpha)) / 2
+    return mean
+
+
+def _largest(adapters: Factors, alpha: float) -> Tensor:
+    return torch.stack([_reference([pair], alpha) for pair in adapters]).amax(dim=0)
 
 
 _CROSS = (
@@ -97,6 +112,57 @@ mean_of_updates = Exercise(
         Mistake("only the last adapter counts. Is the sum made anew in every round?", _only(-1)),
         Mistake("only the last adapter counts, divided by their number. Add up in the loop.", _only_share(-1)),
         Mistake("only the first adapter counts, divided by their number. Add up in the loop.", _only_share(0)),
+        Mistake("the factor is upside down: r/α where α/r is right.", _scaled(lambda alpha, r, K: r / alpha)),
+        Mistake("the factor α/r is in there twice.", _scaled(lambda alpha, r, K: (alpha / r) ** 2)),
+        Mistake(
+            "the products are divided by √r. That is rsLoRA; plain LoRA divides by r.",
+            _scaled(lambda a, r, K: a / r**0.5),
+        ),
+        Mistake(
+            "the products are multiplied by α, but not divided by the rank, and added up, not averaged.",
+            _scaled(lambda alpha, r, K: K * alpha),
+        ),
+        Mistake(
+            "the sum is divided by the rank and by α. Divide by the rank, multiply by α.",
+            _scaled(lambda alpha, r, K: 1 / (alpha * r)),
+        ),
+        Mistake("the sum is divided by the number of adapters plus one.", _scaled(lambda a, r, K: a / r * K / (K + 1))),
+        Mistake(
+            "you divide by the number of inputs. The rank r is A.shape[0], the small side.",
+            lambda adapters, alpha: _scaled(lambda a, r, K: a / adapters[0][0].shape[1])(adapters, alpha),
+        ),
+        Mistake(
+            "you divide by the number of outputs. The rank r is A.shape[0], the small side.",
+            lambda adapters, alpha: _scaled(lambda a, r, K: a / adapters[0][1].shape[0])(adapters, alpha),
+        ),
+        Mistake(f"the factor α/r is missing, and {_CROSS}.", _of_factors_without_scale),
+        Mistake(
+            f"α/r is taken with each of the two sums, and {_CROSS}.",
+            lambda adapters, alpha: alpha / adapters[0][0].shape[0] * _of_factors(1.0)(adapters, alpha),
+        ),
+        Mistake("the sign is wrong.", _scaled(lambda alpha, r, K: -alpha / r)),
+        Mistake(
+            "the first adapter is left out. The mean is over all of them.",
+            lambda adapters, alpha: _reference(adapters[1:] or adapters, alpha),
+        ),
+        Mistake(
+            "the last adapter is left out. The mean is over all of them.",
+            lambda adapters, alpha: _reference(adapters[:-1] or adapters, alpha),
+        ),
         Mistake("that is a median over the updates. The mean is asked for.", _median),
+        Mistake(
+            "the sum is divided by the number of adapters less one. Divide by their number.",
+            _scaled(lambda alpha, r, K: alpha / r * K / max(K - 1, 1)),
+        ),
+        Mistake(
+            "the sum is divided by 2, however many adapters there are. Divide by their number, len(adapters).",
+            _scaled(lambda alpha, r, K: alpha / r * K / 2),
+        ),
+        Mistake(
+            "the mean is halved at every step, (mean + update) / 2, so that the last adapter counts most. Add up, and "
+            "divide once.",
+            _running,
+        ),
+        Mistake("that is the largest of the updates, entry by entry. The mean is asked for.", _largest),
     ],
 )

@@ -6,20 +6,26 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cfhelpers.course.checks.adapters.matrices import factors, untouched
 from cfhelpers.course.checks.exercise import CheckFailed, Exercise, Mistake, Numbers, number
 
 # Rank of the new one, inputs, ranks of the old ones.
-_CASES = {"one old adapter": (3, 5, (3,)), "two old adapters": (2, 6, (2, 2)), "no old adapter": (2, 4, ())}
+_CASES = {
+    "one old adapter": (3, 5, (3,)),
+    "two old adapters": (2, 6, (2, 2)),
+    "no old adapter": (2, 4, ()),
+    "three old adapters": (3, 7, (3, 3, 3)),
+}
 
 
 def _examine(answer: Callable[..., Any]) -> Numbers:
     found = {}
     for seed, (name, (rank, inputs, ranks)) in enumerate(_CASES.items()):
         new = factors(40 + seed, rank, inputs, 1)[0].requires_grad_()
-        old = [factors(50 + 10 * seed + index, each, inputs, 1)[0] for index, each in enumerate(ranks)]
+        # Neither the first nor the last is always the largest.
+        old = [(1 + index % 2) * factors(50 + 10 * seed + index, r, inputs, 1)[0] for index, r in enumerate(ranks)]
         value = untouched(answer, [new.detach(), *old], new, list(old))
         if old and not (isinstance(value, Tensor) and value.requires_grad):
             number(value, f"the overlap with {name}")
@@ -113,6 +119,67 @@ overlap = Exercise(
             "that is the distance of the matrices, not the overlap of what they span.",
             _other(lambda A, each: (each - A).square().sum()),
         ),
+        Mistake(
+            "an old adapter's rows are summed before the products, so that they can cancel. Multiply every old row "
+            "with every new row.",
+            _other(lambda A, each: (each.sum(0) @ A.T).square().sum()),
+        ),
+        Mistake(
+            "the new A's rows are summed before the products, so that they can cancel.",
+            _other(lambda A, each: (each @ A.sum(0)).square().sum()),
+        ),
+        Mistake(
+            "the squares are averaged over the rows of one side. Add up over all of them.",
+            _other(lambda A, each: (each @ A.T).square().mean(1).sum()),
+        ),
+        Mistake(
+            "rows are brought to length 1 first: these are cosines. The loss takes the rows as they are.",
+            _other(lambda A, each: (nn.functional.normalize(each) @ nn.functional.normalize(A).T).square().sum()),
+        ),
+        Mistake(
+            "the largest product alone is squared. Add up the squares of all of them.",
+            _other(lambda A, each: (each @ A.T).abs().max().square()),
+        ),
+        Mistake(
+            "the products are taken to the fourth power: squared, and squared again.",
+            _other(lambda A, each: (each @ A.T).square().square().sum()),
+        ),
+        Mistake("the sign is wrong: overlap is to be punished.", lambda A, old: -_reference(A, old)),
+        Mistake(
+            "the old adapters' sums are multiplied, not added.",
+            lambda A, old: torch.stack([(x @ A.T).square().sum() for x in old]).prod() if old else torch.zeros(()),
+        ),
+        Mistake(
+            "the first old adapter is left out. Add up over all of them.",
+            lambda A, old: _reference(A, old[1:]) if len(old) > 1 else _reference(A, old),
+        ),
+        Mistake(
+            "the new A's own rows are asked to be orthonormal as well, (A Aᵀ − 1)². Only the overlap with old ones "
+            "counts.",
+            lambda A, old: _reference(A, old) + (A @ A.T - torch.eye(len(A))).square().sum(),
+        ),
         Mistake("there is a ½ too many.", _other(lambda A, each: (each @ A.T).square().sum() / 2)),
+        Mistake(
+            "only the old adapter with the largest overlap counts. Add up over all of them.",
+            lambda A, old: torch.stack([_reference(A, [each]) for each in old]).max() if old else torch.zeros(()),
+        ),
+        Mistake(
+            "only the old adapter with the smallest overlap counts. Add up over all of them.",
+            lambda A, old: torch.stack([_reference(A, [each]) for each in old]).min() if old else torch.zeros(()),
+        ),
+        Mistake(
+            "the matrices are taken as one long vector each, and their product is squared. Every old row has to be "
+            "multiplied with every new row.",
+            _other(lambda A, each: (each * A).sum().square()),
+        ),
+        Mistake(
+            "the cosine of the two matrices, as one long vector each, is squared. Every old row has to be multiplied "
+            "with every new row.",
+            _other(lambda A, each: nn.functional.cosine_similarity(each.flatten(), A.flatten(), dim=0).square()),
+        ),
+        Mistake(
+            "the squares of the two matrices are summed and then multiplied. Multiply rows with rows, then square.",
+            _other(lambda A, each: each.square().sum() * A.square().sum()),
+        ),
     ],
 )

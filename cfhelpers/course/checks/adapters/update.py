@@ -51,6 +51,10 @@ def _right(A: Tensor, B: Tensor, alpha: float) -> float:
     return alpha / A.shape[0]
 
 
+def _by_square(A: Tensor, B: Tensor, alpha: float) -> float:
+    return alpha / A.shape[0] ** 2
+
+
 _TURN = "GPT-2's Conv1D keeps its weight as [inputs, outputs], Linear as [outputs, inputs]"
 
 low_rank_update = Exercise(
@@ -89,7 +93,54 @@ low_rank_update = Exercise(
             _with(lambda A, B, alpha: 1.0, lambda conv1d: False),
         ),
         Mistake(
+            "B A is multiplied by the rank r instead of divided by it.", _with(lambda A, B, alpha: alpha * A.shape[0])
+        ),
+        Mistake("α is squared.", _with(lambda A, B, alpha: alpha**2 / A.shape[0])),
+        Mistake("B A is divided by r², once with each matrix. The product is divided by r.", _with(_by_square)),
+        Mistake(
+            "B A is multiplied by √(α/r). The factor is α/r itself.",
+            _with(lambda A, B, alpha: _right(A, B, alpha) ** 0.5),
+        ),
+        Mistake("there is a ½ too many.", _with(lambda A, B, alpha: _right(A, B, alpha) / 2)),
+        Mistake(
+            f"everything is transposed, and the factor α/r is missing. {_TURN}.",
+            _with(lambda A, B, alpha: 1.0, lambda conv1d: True),
+        ),
+        Mistake(
+            f"Linear is transposed where Conv1D should be, and the factor α/r is missing. {_TURN}.",
+            _with(lambda A, B, alpha: 1.0, lambda conv1d: not conv1d),
+        ),
+        Mistake(
+            f"nothing is transposed, and B A is not divided by the rank r. {_TURN}.",
+            _with(lambda A, B, alpha: alpha, lambda conv1d: False),
+        ),
+        Mistake(
+            f"nothing is transposed, and B A is divided by √r. {_TURN}; plain LoRA divides by r.",
+            _with(lambda A, B, alpha: alpha / A.shape[0] ** 0.5, lambda conv1d: False),
+        ),
+        Mistake(
+            "α/r is taken for Linear alone: Conv1D's update is multiplied by it as well.",
+            lambda A, B, alpha, conv1d: (B @ A).T if conv1d else _right(A, B, alpha) * (B @ A),
+        ),
+        Mistake(
+            "α/r is taken for Conv1D alone: Linear's update is multiplied by it as well.",
+            lambda A, B, alpha, conv1d: _right(A, B, alpha) * (B @ A).T if conv1d else B @ A,
+        ),
+        Mistake(
             "the sign is wrong: the update is added to the weight.", _with(lambda A, B, alpha: -_right(A, B, alpha))
         ),
+        Mistake(
+            "the update is reshaped where it should be transposed: the numbers then stand in other places. Use .T.",
+            lambda A, B, alpha, conv1d: (
+                (_right(A, B, alpha) * (B @ A)).reshape(A.shape[1], B.shape[0])
+                if conv1d
+                else _right(A, B, alpha) * (B @ A)
+            ),
+        ),
+        Mistake(
+            "// cuts off what stands behind the point: α // r. Divide with /.",
+            _with(lambda A, B, alpha: alpha // A.shape[0]),
+        ),
+        Mistake("B A is divided by α. Multiply by α, divide by r.", _with(lambda A, B, alpha: 1 / alpha)),
     ],
 )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 
 from cfhelpers import metrics
 from cfhelpers.course.checks.exercise import CheckFailed, Exercise, Mistake, Numbers, number
@@ -35,7 +36,7 @@ def _examine_measures(answer: Callable[..., Any]) -> Numbers:
         pair = answer(results)
         if not np.array_equal(results, np.array(matrix), equal_nan=True):
             raise CheckFailed("your code changed the result matrix itself. Compute on a copy.")
-        if not isinstance(pair, tuple | list) or len(pair) != 2:
+        if not isinstance(pair, tuple | list | np.ndarray | torch.Tensor) or np.ndim(pair) == 0 or len(pair) != 2:
             raise CheckFailed("return two numbers: backward transfer, then forgetting.")
         for part, value in zip(("backward transfer", "forgetting"), pair, strict=True):
             numbers[f"{case}: {part}"] = number(value, part)
@@ -143,6 +144,12 @@ transfer_and_forgetting = Exercise(
             "backward transfer",
         ),
         Mistake(
+            "backward transfer compares with the first row of R, and leaves out what is missing there. Compare with "
+            "R[j, j].",
+            _measures_by(lambda r: np.nanmean(r[-1, :-1] - r[0, :-1]), lambda r: 0.0),
+            "backward transfer",
+        ),
+        Mistake(
             "backward transfer compares with the first row of R, where scores are missing. Compare with R[j, j].",
             _measures_by(lambda r: np.mean(r[-1, :-1] - r[0, :-1]), lambda r: 0.0),
             "backward transfer",
@@ -165,10 +172,68 @@ transfer_and_forgetting = Exercise(
             "forgetting",
         ),
         Mistake(
-            "forgetting takes the best over all rows, the last one too, so it can never be negative. Leave the "
-            "last row out.",
+            "no task's forgetting can be negative here: the best is taken over all rows, the last one too, or gains "
+            "are cut off at zero. Leave the last row out, and a gain negative.",
             _measures_by(lambda r: 0.0, lambda r: np.mean(np.nanmax(r[:, :-1], axis=0) - r[-1, :-1])),
             "forgetting",
+        ),
+        Mistake(
+            "forgetting compares with the row before the last alone. Take each task's best score of all rows but the "
+            "last.",
+            _measures_by(lambda r: 0.0, lambda r: np.mean(r[-2, :-1] - r[-1, :-1])),
+            "forgetting",
+        ),
+        Mistake(
+            "forgetting takes each task's smallest score before the end. Take the largest.",
+            _measures_by(lambda r: 0.0, lambda r: np.mean(np.nanmin(r[:-1, :-1], axis=0) - r[-1, :-1])),
+            "forgetting",
+        ),
+        Mistake(
+            "forgetting takes each task's mean score before the end. Take the largest.",
+            _measures_by(lambda r: 0.0, lambda r: np.mean(np.nanmean(r[:-1, :-1], axis=0) - r[-1, :-1])),
+            "forgetting",
+        ),
+        Mistake(
+            "forgetting looks for the best score up to the moment when a task was learned. It may get better later: "
+            "take the best of all rows but the last.",
+            _measures_by(
+                lambda r: 0.0, lambda r: np.mean([np.nanmax(r[: j + 1, j]) - r[-1, j] for j in range(len(r) - 1)])
+            ),
+            "forgetting",
+        ),
+        Mistake(
+            "forgetting leaves out tasks of which a score is missing. Leave out the missing score (np.nanmax), not the "
+            "task.",
+            _measures_by(lambda r: 0.0, lambda r: np.nanmean(np.max(r[:-1, :-1], axis=0) - r[-1, :-1])),
+            "forgetting",
+        ),
+        Mistake(
+            "forgetting takes the largest score of all tasks before the end. Take the largest of each column, one per "
+            "task.",
+            _measures_by(lambda r: 0.0, lambda r: np.mean(np.nanmax(r[:-1, :-1]) - r[-1, :-1])),
+            "forgetting",
+        ),
+        Mistake(
+            "forgetting is the largest of the drops. Take their mean.",
+            _measures_by(lambda r: 0.0, lambda r: np.max(_terms(r)[1])),
+            "forgetting",
+        ),
+        Mistake(
+            "backward transfer leaves out the first task and counts the last, to which nothing can have happened yet.",
+            _measures_by(lambda r: np.mean((r[-1] - np.diagonal(r))[1:]), lambda r: 0.0),
+            "backward transfer",
+        ),
+        Mistake(
+            "backward transfer compares with the row before the last. Compare with R[j, j], just after task j was "
+            "learned.",
+            _measures_by(lambda r: np.mean(r[-1, :-1] - r[-2, :-1]), lambda r: 0.0),
+            "backward transfer",
+        ),
+        Mistake(
+            "backward transfer compares with the best score before the end; that is forgetting with the other sign. "
+            "Compare with R[j, j].",
+            _measures_by(lambda r: -np.mean(_terms(r)[1]), lambda r: 0.0),
+            "backward transfer",
         ),
         Mistake(
             "forgetting has the last task among its columns. Nothing came after it: leave its column out.",

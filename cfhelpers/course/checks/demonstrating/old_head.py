@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -100,6 +101,21 @@ def _accuracy_with(**changes: Callable[[Tensor], Tensor]) -> Callable[[Any, Batc
     )
 
 
+def _from_answers(
+    classifier: MultiTaskClassifier, batches: Batches, judged: Callable[[Tensor, Tensor], Tensor]
+) -> float:
+    """Return the mean of what is made of all texts' logits [N, C] and labels [N]."""
+    classifier.eval()
+    with torch.no_grad():
+        logits = [classifier(**{n: x for n, x in b.items() if n != "labels"}).logits for b in batches]
+    return float(judged(torch.cat(logits), torch.cat([b["labels"] for b in batches])).double().mean())
+
+
+def _mean_over_classes(logits: Tensor, labels: Tensor) -> Tensor:
+    right = (logits.argmax(-1) == labels).double()
+    return torch.stack([right[labels == label].mean() for label in labels.unique()])
+
+
 def _probability_of_the_label(classifier: MultiTaskClassifier, batches: Batches) -> float:
     classifier.eval()
     with torch.no_grad():
@@ -177,6 +193,37 @@ old_task_accuracy = Exercise(
         Mistake(
             "you divided by the number of tokens. Divide by the number of texts.",
             lambda c, b: _texts(b) * accuracy(c, b) / sum(each["input_ids"].numel() for each in b),
+        ),
+        Mistake(
+            "each class has its own share of right answers here, and these are averaged. Count right answers over all "
+            "texts, and divide once.",
+            lambda c, b: _from_answers(c, b, _mean_over_classes),
+        ),
+        Mistake(
+            "the least likely class was taken for the answer (argmin). Take argmax(-1).",
+            lambda c, b: _from_answers(c, b, lambda logits, labels: logits.argmin(-1) == labels),
+        ),
+        Mistake(
+            "the last batch is left out. Count right answers and examples over all of them.",
+            lambda c, b: accuracy(c, b[:-1]) if len(b) > 1 else math.nan,
+        ),
+        Mistake(
+            "the first batch is left out. Count right answers and examples over all of them.",
+            lambda c, b: accuracy(c, b[1:]) if len(b) > 1 else math.nan,
+        ),
+        Mistake(
+            "the right answers of one batch alone are divided by the texts of all: is the count set anew in the loop "
+            "(= for +=)?",
+            lambda c, b: accuracy(c, b[-1:]) * len(b[-1]["labels"]) / _texts(b),
+        ),
+        Mistake(
+            "all right answers are divided by the texts of the last batch: is that count set anew in the loop (= for "
+            "+=)?",
+            lambda c, b: accuracy(c, b) * _texts(b) / len(b[-1]["labels"]),
+        ),
+        Mistake(
+            "this is the cross-entropy, a loss. An answer is right or wrong: compare argmax(-1) with the label.",
+            lambda c, b: _from_answers(c, b, lambda z, y: torch.nn.functional.cross_entropy(z, y, reduction="none")),
         ),
         Mistake(
             "argmax(0) goes down the batch: it says which text a class likes best. Classes are the logits' last "

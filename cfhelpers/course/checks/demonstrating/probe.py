@@ -11,45 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cfhelpers.course.checks.demonstrating.old_head import accuracy
+from cfhelpers.course.checks.demonstrating.texts import CASES, Batches, curved_task, probing_task
 from cfhelpers.course.checks.exercise import CheckFailed, Exercise, Mistake, Numbers, number
-from cfhelpers.course.checks.toys import Unharmed, require_evaluation_mode, toy_body, toy_classifier
+from cfhelpers.course.checks.toys import Unharmed, require_evaluation_mode, toy_body
 from cfhelpers.models.classifier import MultiTaskClassifier
-
-Batches = list[dict[str, Tensor]]
-
-# Batches of training and of test texts: how many texts of each of four kinds carry label 0 and label 1. The first and
-# the last batch of either lean other ways than the whole, so that every way of taking too little, or the wrong split,
-# gives its own accuracy.
-_CASES = {
-    "46 and 40 texts": (
-        (((0, 4), (1, 3), (3, 1), (3, 1)), ((3, 1), (4, 0), (0, 4), (3, 1)), ((4, 0), (4, 0), (0, 3), (0, 3))),
-        (((3, 1), (1, 3), (4, 0), (1, 3)), ((4, 0), (1, 3), (3, 1), (4, 0)), ((2, 0), (2, 0), (2, 0), (2, 0))),
-    ),
-    "44 and 37 texts": (
-        (((1, 3), (0, 3), (0, 4), (3, 1)), ((0, 4), (0, 4), (3, 1), (0, 4)), ((3, 1), (3, 0), (3, 0), (3, 0))),
-        (((0, 3), (0, 4), (3, 0), (1, 3)), ((4, 0), (0, 4), (3, 1), (1, 3)), ((2, 0), (1, 0), (0, 2), (2, 0))),
-    ),
-}
-_FIRST_TOKEN = 5  # every text begins with it
-
-
-def _probing_task(case: str) -> tuple[MultiTaskClassifier, Batches, Batches]:
-    """Return a classifier and the two splits; a text's kind is its second token, and only test texts are padded."""
-    embedding = torch.zeros(6, 5)
-    embedding[1:5, :4] = 3 * torch.eye(4)
-    embedding[_FIRST_TOKEN, 4] = 0.5
-    embedding[0] = 4 * embedding[3]  # what padding would say, if it were read: not what most texts do
-    classifier = toy_classifier(embedding, {"previous": 2})
-
-    def batch(counts: tuple[tuple[int, int], ...], padding: int) -> dict[str, Tensor]:
-        texts = [(kind + 1, label) for kind, pair in enumerate(counts) for label in (0, 1) for _ in range(pair[label])]
-        ids = torch.tensor([[_FIRST_TOKEN, kind] + [0] * padding for kind, _ in texts])
-        mask = (torch.arange(ids.shape[1]) < 2).long().expand_as(ids)
-        labels = torch.tensor([label for _, label in texts])
-        return {"input_ids": ids, "attention_mask": mask, "labels": labels, "task_ids": torch.zeros_like(labels)}
-
-    train, test = _CASES[case]
-    return classifier, [batch(each, 0) for each in train], [batch(each, 3) for each in test]
 
 
 def _relabelled(batches: Batches, label: int) -> Batches:
@@ -61,34 +26,65 @@ def _relabelled(batches: Batches, label: int) -> Batches:
 
 
 def _examine_probe(answer: Callable[..., Any]) -> Numbers:
-    found = {case: _accuracy_of(answer, case) for case in _CASES}
-    relabelled = [{case: _accuracy_of(answer, case, label) for case in _CASES} for label in (0, 1)]
-    if relabelled == [found, found] and not any(
-        found == {c: _accuracy_of(other, c) for c in _CASES} for other in _UNTRAINED
-    ):
+    numbers = _accuracies(answer)
+    relabelled = [{case: _accuracy_of(answer, case, label=label) for case in CASES} for label in (0, 1)]
+    found = {case: numbers[f"{case}: {_ON_TEST}"] for case in CASES}
+    explained = [{case: _accuracy_of(other, case) for case in CASES} for other in _UNTRAINED]
+    if relabelled == [found, found] and any(found.values()) and found not in explained:
         raise CheckFailed(
             "the accuracy stays the same with other training labels, so nothing was fitted to them. Does the optimizer "
             "take steps, on the probe's own parameters?"
         )
-    return {f"{case}: accuracy": accuracy for case, accuracy in found.items()}
+    if all(np.isclose(share, numbers[name]) for name, share in _accuracies(_probe).items()):
+        _require_a_linear_one(answer)  # a mistake in the shares has advice of its own
+    return numbers
 
 
-def _accuracy_of(answer: Callable[..., Any], case: str, label: int | None = None) -> NDArray[np.float64]:
-    classifier, train, test = _probing_task(case)
+_ON_TRAINING = "accuracy on the very texts that it was fitted on, which a straight line separates,"
+_ON_TEST = "accuracy"
+
+
+def _accuracies(answer: Callable[..., Any]) -> Numbers:
+    """Return what an answer says of the test texts, and what if the training texts stand for these."""
+    numbers = {f"{case}: {_ON_TRAINING}": _accuracy_of(answer, case, itself=True) for case in CASES}
+    return numbers | {f"{case}: {_ON_TEST}": _accuracy_of(answer, case) for case in CASES}
+
+
+def _accuracy_of(
+    answer: Callable[..., Any], case: str, *, label: int | None = None, itself: bool = False
+) -> NDArray[np.float64]:
+    classifier, train, test = probing_task(case)
     if label is not None:
         train = _relabelled(train, label)
+    return _asked(answer, classifier, train, list(train) if itself else test)
+
+
+def _asked(
+    answer: Callable[..., Any], classifier: MultiTaskClassifier, train: Batches, test: Batches
+) -> NDArray[np.float64]:
     unharmed = Unharmed(classifier)
     share = answer(classifier, train, test)
     require_evaluation_mode(toy_body(classifier).observed)
-    try:
-        unharmed.check(frozen=True)
-    except CheckFailed as failure:
+    if unharmed.changed():
         raise CheckFailed(
-            f"the encoder was trained along with the probe. {failure} Compute features without gradients."
-        ) from None
+            "the encoder was trained along with the probe: its weights are not what they were. Compute features under "
+            "torch.no_grad(), and give the optimizer the probe's parameters only."
+        )
+    unharmed.check()
     if not all(each["masked"] for each in toy_body(classifier).observed):
         raise CheckFailed("padding was read as text. Hand the attention_mask to classifier.features as well.")
     return number(share, "accuracy")
+
+
+def _require_a_linear_one(answer: Callable[..., Any]) -> None:
+    """Raise CheckFailed if an answer tells apart what nothing linear can."""
+    share = _asked(answer, *curved_task())
+    if 0.75 + 1e-6 < share <= 1:
+        raise CheckFailed(
+            f"the probe is not linear: it gets {float(share):.0%} right of texts of which no straight line gets more "
+            "than 75 %. With a hidden layer, neighbours, a kernel or a tree it may work out what the encoder does not "
+            "say. Fit one linear layer."
+        )
 
 
 def _features(classifier: MultiTaskClassifier, batches: Iterable[dict[str, Tensor]]) -> tuple[Tensor, Tensor]:
@@ -104,6 +100,28 @@ def _features(classifier: MultiTaskClassifier, batches: Iterable[dict[str, Tenso
 
 
 def _fit(features: Tensor, labels: Tensor) -> Callable[[Tensor], Tensor]:
+    """Fit a linear classifier by least squares on one-hot labels; return what gives a number for each class."""
+
+    def with_ones(x: Tensor) -> Tensor:
+        return torch.cat([x.double(), torch.ones(len(x), 1)], dim=1)
+
+    wanted = nn.functional.one_hot(labels, int(labels.max()) + 1).double()
+    weights = torch.linalg.lstsq(with_ones(features), wanted, driver="gelsd").solution
+    return lambda x: with_ones(x) @ weights
+
+
+def _probe(
+    classifier: MultiTaskClassifier,
+    train: Batches,
+    test: Batches,
+    fit: Callable[[Tensor, Tensor], Callable[[Tensor], Tensor]] = _fit,
+) -> float:
+    logits = fit(*_features(classifier, train))
+    features, labels = _features(classifier, test)
+    return float((logits(features).argmax(-1) == labels).double().mean())
+
+
+def _fit_by_logistic_regression(features: Tensor, labels: Tensor) -> Callable[[Tensor], Tensor]:
     """Fit a linear classifier by logistic regression with a little weight decay; return what gives logits."""
     mean, scale = features.mean(dim=0), features.std(dim=0).clamp(min=1e-6)
     layer = nn.Linear(features.shape[1], int(labels.max()) + 1)
@@ -124,10 +142,8 @@ def _fit(features: Tensor, labels: Tensor) -> Callable[[Tensor], Tensor]:
     return lambda x: layer((x - mean) / scale).detach()
 
 
-def _probe(classifier: MultiTaskClassifier, train: Batches, test: Batches) -> float:
-    logits = _fit(*_features(classifier, train))
-    features, labels = _features(classifier, test)
-    return float((logits(features).argmax(-1) == labels).double().mean())
+def _library(classifier: MultiTaskClassifier, train: Batches, test: Batches) -> float:
+    return _probe(classifier, train, test, _fit_by_logistic_regression)
 
 
 def _unmasked_probe(classifier: MultiTaskClassifier, train: Batches, test: Batches) -> float:
@@ -144,6 +160,22 @@ def _first_token_probe(classifier: MultiTaskClassifier, train: Batches, test: Ba
     return _probe(classifier, cut(train), cut(test))
 
 
+def _most_frequent(classifier: MultiTaskClassifier, train: Batches, test: Batches) -> float:
+    """Say the most frequent training label of every text."""
+    label = torch.cat([batch["labels"] for batch in train]).bincount().argmax()
+    return float((torch.cat([batch["labels"] for batch in test]) == label).double().mean())
+
+
+def _standardised_apart(classifier: MultiTaskClassifier, train: Batches, test: Batches) -> float:
+    """Bring the features of each split to mean 0 and deviation 1 by its own numbers."""
+
+    def own(features: Tensor) -> Tensor:
+        return (features - features.mean(dim=0)) / features.std(dim=0).clamp(min=1e-6)
+
+    (features, labels), (asked, right) = _features(classifier, train), _features(classifier, test)
+    return float((_fit(own(features), labels)(own(asked)).argmax(-1) == right).double().mean())
+
+
 def _old_head(classifier: MultiTaskClassifier, train: Batches, test: Batches) -> float:
     return accuracy(classifier, test)
 
@@ -151,14 +183,6 @@ def _old_head(classifier: MultiTaskClassifier, train: Batches, test: Batches) ->
 def _share_of_ones(classifier: MultiTaskClassifier, train: Batches, test: Batches) -> float:
     logits = _fit(*_features(classifier, train))
     return float(logits(_features(classifier, test)[0]).argmax(-1).double().mean())
-
-
-def _down_the_texts(classifier: MultiTaskClassifier, train: Batches, test: Batches) -> float:
-    """Compare as many labels as there are classes with the texts whose logits are largest."""
-    logits = _fit(*_features(classifier, train))
-    features, labels = _features(classifier, test)
-    rows = logits(features).argmax(0)
-    return float((rows == labels[: len(rows)]).sum()) / len(labels)
 
 
 def _fitted_on_test(classifier: MultiTaskClassifier, train: Batches, test: Batches) -> float:
@@ -173,7 +197,7 @@ linear_probe = Exercise(
     reread="Is it lost, or only out of reach?",
     verified="a fresh linear classifier was fitted on training features of the frozen encoder and scored on test texts",
     reference=_probe,
-    library=_probe,
+    library=_library,
     examine=_examine_probe,
     mistakes=[
         Mistake(
@@ -190,13 +214,19 @@ linear_probe = Exercise(
             lambda classifier, train, test: _probe(classifier, train[-1:], test),
         ),
         Mistake(
-            "the probe was fitted on the first training batch alone: is there a return or a break inside the loop? "
-            "Collect the features of all batches first.",
+            "the last training batch is left out, and perhaps others: is there a return or a break inside the loop, or "
+            "is only the first batch taken? Collect the features of all batches first.",
             lambda classifier, train, test: _probe(classifier, train[:1], test),
         ),
         Mistake(
-            "the last training batch is left out. Collect the features of all batches.",
-            lambda classifier, train, test: _probe(classifier, train[:-1], test),
+            "all texts get one answer, the most frequent training label: nothing of the features is in it. Fit a "
+            "linear classifier on them, and ask it for each text.",
+            _most_frequent,
+        ),
+        Mistake(
+            "training and test features are standardised each by their own mean and deviation, so that the same text "
+            "has other features in either. Use those of the training features for both.",
+            _standardised_apart,
         ),
         Mistake(
             "you averaged the accuracies of the test batches, but the last batch is smaller. Count right answers and "
@@ -216,8 +246,9 @@ linear_probe = Exercise(
             lambda classifier, train, test: _probe(classifier, train, [*train, *test]),
         ),
         Mistake(
-            "argmax(0) goes down the texts. Classes are the last dimension of what the probe says: argmax(-1).",
-            _down_the_texts,
+            "not one text is right, in training either, which guessing would be better at. Does argmax go down the "
+            "texts (argmax(0)) and not over the classes (argmax(-1)), or is a division cut off (//)?",
+            lambda classifier, train, test: 0.0,
         ),
         Mistake(
             "this is the share of texts that the probe says 1 of. Compare what it says with the labels.",

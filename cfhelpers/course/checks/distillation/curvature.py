@@ -111,6 +111,70 @@ second_order_kl = Exercise(
             "the softmax was taken of the slopes. The probabilities are those of the logits.",
             lambda logits, slopes: _variance(lambda _: slopes.softmax(-1))(logits, slopes),
         ),
+        Mistake("there is a factor ¼: the ½ is in there twice.", lambda logits, slopes: _right(logits, slopes) / 2),
+        Mistake(
+            "the squared mean of the slopes is added, not subtracted.",
+            lambda logits, slopes: (
+                0.5 * ((logits.softmax(-1) * slopes**2).sum(-1) + (logits.softmax(-1) * slopes).sum(-1) ** 2).mean()
+            ),
+        ),
+        Mistake(
+            "the mean of the slopes is subtracted without its square.",
+            lambda logits, slopes: (
+                0.5 * ((logits.softmax(-1) * slopes**2).sum(-1) - (logits.softmax(-1) * slopes).sum(-1)).mean()
+            ),
+        ),
+        Mistake(
+            "only the squared mean of the slopes is left. Subtract it from the mean of the squares.",
+            lambda logits, slopes: 0.5 * (logits.softmax(-1) * slopes).sum(-1).square().mean(),
+        ),
+        Mistake(
+            "what is subtracted is the plain mean of the slopes, squared. Weigh that mean by the probabilities, too.",
+            lambda logits, slopes: 0.5 * ((logits.softmax(-1) * slopes**2).sum(-1) - slopes.mean(-1) ** 2).mean(),
+        ),
+        Mistake(
+            "the squared mean of the slopes is taken over all positions together. Each target has its own.",
+            lambda logits, slopes: (
+                0.5
+                * ((logits.softmax(-1) * slopes**2).sum(-1).mean() - (logits.softmax(-1) * slopes).sum(-1).mean() ** 2)
+            ),
+        ),
+        Mistake(
+            "the ½ stands before the first part alone: it belongs to the whole difference.",
+            lambda logits, slopes: (
+                0.5 * (logits.softmax(-1) * slopes**2).sum(-1) - (logits.softmax(-1) * slopes).sum(-1) ** 2
+            ).mean(),
+        ),
+        Mistake(
+            "the probabilities are squared before they weigh. Weigh by softmax(logits).",
+            _variance(lambda logits: logits.softmax(-1).square()),
+        ),
+        Mistake(
+            "this is the first order, the mean slope, which probabilities leave out. Take half the slopes' variance.",
+            lambda logits, slopes: (logits.softmax(-1) * slopes).sum(-1).mean(),
+        ),
+        Mistake(
+            "the absolute slopes were taken, not their squares.",
+            lambda logits, slopes: (
+                0.5 * ((logits.softmax(-1) * slopes.abs()).sum(-1) - (logits.softmax(-1) * slopes).sum(-1) ** 2).mean()
+            ),
+        ),
+        Mistake(
+            "the logits were added to the slopes before the softmax: the probabilities are those of the old model.",
+            lambda logits, slopes: _variance(lambda z: (z + slopes).softmax(-1))(logits, slopes),
+        ),
+        Mistake(
+            "the result is the sum over the positions, and the ½ is missing.",
+            lambda logits, slopes: 2 * len(logits) * _right(logits, slopes),
+        ),
+        Mistake(
+            "this is the largest target's alone. Average over them.",
+            lambda logits, slopes: 0.5 * _variances(logits, slopes).max(),
+        ),
+        Mistake(
+            "only the first target counts. Average over all of them.",
+            lambda logits, slopes: 0.5 * _variances(logits, slopes)[0],
+        ),
         Mistake("logits and slopes have changed places.", lambda logits, slopes: _right(slopes, logits)),
         Mistake(
             "the slopes were multiplied by their probabilities before squaring. Square the slope, then weigh it.",
@@ -132,6 +196,40 @@ second_order_kl = Exercise(
         Mistake(
             "the softmax runs over the positions. It belongs over the vocabulary, the last axis.",
             _variance(lambda logits: logits.softmax(0)),
+        ),
+        Mistake(
+            "only the diagonal was kept: p (1 − p) s². The slopes of different tokens act on each other: subtract the "
+            "square of their weighted mean.",
+            lambda logits, slopes: 0.5 * (logits.softmax(-1) * (1 - logits.softmax(-1)) * slopes**2).sum(-1).mean(),
+        ),
+        Mistake(
+            "this is the KL after a whole step, the other way round, not its second order. The probabilities after the "
+            f"step do not appear in it. {_HALF}",
+            lambda logits, slopes: (
+                ((logits + slopes).softmax(-1) * ((logits + slopes).log_softmax(-1) - logits.log_softmax(-1)))
+                .sum(-1)
+                .mean()
+            ),
+        ),
+        Mistake(
+            "each token has a probability of its own (sigmoid). They share one softmax.",
+            _variance(torch.sigmoid),
+        ),
+        Mistake(
+            "the slopes in the first part are not squared.",
+            lambda logits, slopes: (
+                0.5 * ((logits.softmax(-1) * slopes).sum(-1) - (logits.softmax(-1) * slopes).sum(-1) ** 2).mean()
+            ),
+        ),
+        Mistake(
+            "this is the plain variance of the slopes times their probabilities. Weigh the squares by the "
+            "probabilities, and subtract the square of the weighted mean.",
+            lambda logits, slopes: 0.5 * (logits.softmax(-1) * slopes).var(-1).mean(),
+        ),
+        Mistake(
+            "squares of the weighted slopes are subtracted one by one, and the mean runs over the vocabulary too. Sum "
+            "over it first, then square that sum.",
+            lambda logits, slopes: 0.5 * (logits.softmax(-1) * slopes**2 - (logits.softmax(-1) * slopes) ** 2).mean(),
         ),
     ],
 )

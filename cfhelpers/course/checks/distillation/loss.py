@@ -168,6 +168,16 @@ def _only(which: str) -> Callable[[Tensor, Tensor, float], Tensor]:
     return terms
 
 
+def _cross(student: Tensor, teacher: Tensor) -> Tensor:
+    log_q, log_p = student.log_softmax(-1), teacher.log_softmax(-1)
+    return log_p.exp() * (log_p - log_q)
+
+
+def _tempered_late(student: Tensor, teacher: Tensor, t: float) -> Tensor:
+    log_q, log_p = student.log_softmax(-1) / t, teacher.log_softmax(-1) / t
+    return log_p.exp() * (log_p - log_q)
+
+
 def _unsoftened(student: Tensor, teacher: Tensor, t: float) -> Tensor:
     log_q, log_p = student.log_softmax(-1), teacher.log_softmax(-1)
     return log_p.exp() * (log_p - log_q)
@@ -308,6 +318,38 @@ distillation = Exercise(
         Mistake(
             "the sign is wrong: this rewards moving away from the teacher.",
             _with(scaled=lambda self, m: -(self.temperature**2) * m),
+        ),
+        Mistake(
+            "the logits are multiplied by T. Divide them by it.",
+            _with(terms=lambda self, s, t: _cross(s * self.temperature, t * self.temperature)),
+        ),
+        Mistake(
+            "the log-probabilities are divided by T. Divide the logits, before the softmax.",
+            _with(terms=lambda self, s, t: _tempered_late(s, t, self.temperature)),
+        ),
+        Mistake(
+            "this is half KL(old ‖ new) and half KL(new ‖ old). Learning without forgetting weighs by the old model "
+            "alone.",
+            _with(terms=_terms(lambda s, p, t: (_reverse(s, p, t) + _cross(s / t, p / t)) / 2)),
+        ),
+        Mistake(
+            "this is the mean squared difference of logits. Take KL(old ‖ new) of the softened probabilities.",
+            _with(
+                terms=lambda self, s, t: (s - t).square() / s.shape[-1],
+                scaled=lambda self, mean: mean,
+            ),
+        ),
+        Mistake(
+            "this is the cross-entropy with the teacher's best guesses. Its whole distribution is the target.",
+            _with(
+                terms=lambda self, s, t: -nn.functional.one_hot(t.argmax(-1), s.shape[-1]) * s.log_softmax(-1),
+                scaled=lambda self, mean: mean,
+            ),
+        ),
+        Mistake(
+            "this is “batchmean” over everything, the last position, questions and padding too, divided by the number "
+            f"of rows. {_PER_TOKEN}",
+            _with(aligned=_everything, reduced=lambda self, terms, where: terms.sum() / len(where)),
         ),
     ],
 )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 
 from cfhelpers import metrics
 from cfhelpers.course.checks.exercise import CheckFailed, Exercise, Mistake, Numbers, number
@@ -37,7 +38,7 @@ def _examine(answer: Callable[..., Any]) -> Numbers:
             raise CheckFailed("your code changed the lists it was given.")
         if found is None:
             raise CheckFailed("the answer is None: the function has to end with a return statement.")
-        if not isinstance(found, tuple | list | np.ndarray) or len(found) != 2:
+        if not isinstance(found, tuple | list | np.ndarray | torch.Tensor) or len(found) != 2:
             raise CheckFailed("return two numbers, lost and gained.")
         numbers[f"{case}: lost"], numbers[f"{case}: gained"] = number(found[0], "lost"), number(found[1], "gained")
     return numbers
@@ -100,6 +101,21 @@ def _of_their_own(lost: float, gained: float, wrong: float, right: float, c: flo
     return lost / (lost + right), gained / (gained + wrong) if gained + wrong else 0.0
 
 
+def _of_their_own_divided(lost: float, gained: float, wrong: float, right: float, c: float) -> Pair:
+    shares = _of_their_own(lost, gained, wrong, right, c)
+    return shares[0] / (1 - c), shares[1] / (1 - c)
+
+
+def _absolute(lost: float, gained: float, wrong: float, right: float, c: float) -> Pair:
+    corrected = _corrected(lost, gained, wrong, c)
+    return abs(corrected[0]), abs(corrected[1])
+
+
+def _net_corrected(lost: float, gained: float, wrong: float, right: float, c: float) -> Pair:
+    net = (lost - gained) / (1 - c)
+    return net, -net
+
+
 def _net_uncorrected(lost: float, gained: float, wrong: float, right: float, c: float) -> Pair:
     return max(lost - gained, 0.0), max(gained - lost, 0.0)
 
@@ -146,6 +162,65 @@ lost_and_gained = Exercise(
             "the share wrong both times divided by (1 − c)².",
             _minus(lambda wrong, c: c * wrong / (1 - c), divided=True),
         ),
+        Mistake(
+            "1 − c is squared above as well: what is observed is divided by 1 − c once.",
+            _from(lambda lost, gained, wrong, right, c: _corrected(lost / (1 - c), gained / (1 - c), wrong, c)),
+        ),
+        Mistake(
+            "the share right both times was taken for the share wrong both times.",
+            _from(lambda lost, gained, wrong, right, c: _corrected(lost, gained, right, c)),
+        ),
+        Mistake(
+            "this is what the two accuracies say: the share right before, and the share right after.",
+            _from(lambda lost, gained, wrong, right, c: (lost + right, gained + right)),
+        ),
+        Mistake(
+            "these are counts. Divide by the number of items.",
+            lambda before, after, c: tuple(len(before) * each for each in _right(before, after, c)),
+        ),
+        Mistake(
+            "these are counts, and nothing is corrected for guessing. Divide by the number of items.",
+            lambda before, after, c: tuple(len(before) * each for each in _counted(before, after)[:2]),
+        ),
+        Mistake(
+            "these are in percent. Return shares.",
+            lambda before, after, c: tuple(100 * each for each in _right(before, after, c)),
+        ),
+        Mistake(
+            "both are multiplied by 1 − c. An item that is not known any more is still guessed right with probability "
+            "c: divide by 1 − c.",
+            _from(lambda lost, gained, wrong, right, c: (lost * (1 - c), gained * (1 - c))),
+        ),
+        Mistake(
+            "what was lost is a share of what was right before, what was gained of what was wrong before; and they are "
+            "divided by 1 − c. Both are shares of all items.",
+            _from(_of_their_own_divided),
+        ),
+        Mistake(
+            "both are divided by the number of items that changed. They are shares of all items.",
+            _from(lambda lost, gained, wrong, right, c: (lost / (lost + gained), gained / (lost + gained))),
+        ),
+        Mistake(
+            "only what was gained is corrected. Guesses turn wrong as often as they turn right.",
+            _from(lambda lost, gained, wrong, right, c: (lost, _corrected(lost, gained, wrong, c)[1])),
+        ),
+        Mistake(
+            "u itself was subtracted. Of the unknown items only the share c is guessed right: subtract c·u.",
+            _minus(lambda wrong, c: wrong / (1 - c) ** 2 if c else 0.0, divided=True),
+        ),
+        Mistake(
+            "c² u was subtracted. Subtract c·u.",
+            _minus(lambda wrong, c: c * c * wrong / (1 - c) ** 2, divided=True),
+        ),
+        Mistake(
+            "lost and gained were subtracted from each other, corrected: what was lost and what was gained cancel in "
+            "it.",
+            _from(_net_corrected),
+        ),
+        Mistake(
+            "absolute values were taken. Leave small negative numbers.",
+            _from(_absolute),
+        ),
         Mistake("chance itself was subtracted, as if every item were guessed.", _minus(lambda wrong, c: c)),
         Mistake(
             "c (1 − c) was subtracted, as if every item were guessed. Only the unknown ones are.",
@@ -165,5 +240,23 @@ lost_and_gained = Exercise(
             _minus(lambda wrong, c: -c * wrong / (1 - c) ** 2, divided=True),
         ),
         Mistake("only what was lost is corrected. Guesses turn right as often as they turn wrong.", _from(_only_lost)),
+        Mistake(
+            "chance was subtracted from each share, which was then divided by 1 − c. That corrects an accuracy; of two "
+            "tests, only the items unknown both times move by luck: subtract c·u.",
+            _from(lambda lost, gained, wrong, right, c: ((lost - c) / (1 - c), (gained - c) / (1 - c))),
+        ),
+        Mistake(
+            "c·u was subtracted before the division by 1 − c. Divide what is observed, then subtract.",
+            _from(
+                lambda lost, gained, wrong, right, c: (
+                    (lost - c * wrong / (1 - c) ** 2) / (1 - c),
+                    (gained - c * wrong / (1 - c) ** 2) / (1 - c),
+                )
+            ),
+        ),
+        Mistake(
+            "(1 − c) u was subtracted. Of the unknown items the share c is guessed right: subtract c·u.",
+            _minus(lambda wrong, c: wrong / (1 - c), divided=True),
+        ),
     ],
 )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cfhelpers.course.checks.exercise import CheckFailed, Exercise, Mistake, Numbers, tensors
 
@@ -31,7 +31,8 @@ def _examine_batch(answer: Callable[..., Any]) -> Numbers:
         batch = answer(pairs, _END, padding)
         if pairs != given:
             raise CheckFailed(
-                "your code changed the lists it was given: question += answer does. Write question + answer."
+                "your code changed the lists it was given: question += answer and answer.append(end_id) do. Write "
+                "question + answer + [end_id]."
             )
         if isinstance(batch, Mapping):
             for name in ("input_ids", "labels"):
@@ -106,6 +107,24 @@ def _ended_after_padding(pairs: Pairs, end_id: int, pad_id: int) -> Batch:
         batch["input_ids"][row, -1] = batch["labels"][row, -1] = end_id
         batch["attention_mask"][row, -1] = 1
     return batch
+
+
+def _widened(batch: Batch, pad_id: int) -> Batch:
+    fillers = {"input_ids": pad_id, "attention_mask": 0, "labels": -100}
+    return {name: nn.functional.pad(tensor, (0, 1), value=fillers[name]) for name, tensor in batch.items()}
+
+
+def _cut_to_the_shortest(pairs: Pairs, end_id: int, pad_id: int) -> Batch:
+    batch = _batch(pairs, end_id, pad_id)
+    return {name: tensor[:, : int(batch["attention_mask"].sum(1).min())] for name, tensor in batch.items()}
+
+
+def _one_more(batch: Batch, pad_id: int) -> Tensor:
+    """Return labels with one target too many behind each answer that padding follows."""
+    first = (batch["attention_mask"].cumsum(1) == batch["attention_mask"].sum(1, keepdim=True)) & (
+        batch["attention_mask"] == 0
+    )
+    return torch.where(first & (first.cumsum(1) == 1), pad_id, batch["labels"])
 
 
 def _shifted(labels: Tensor, by: int) -> Tensor:
@@ -250,6 +269,86 @@ dialogue_batch = Exercise(
         Mistake(
             "what is no target has the label 0, which is a token. The loss leaves out −100 and nothing else.",
             _changed(lambda b, end, pad: {"labels": torch.where(b["labels"] == -100, 0, b["labels"])}),
+        ),
+        Mistake(
+            "what is no target has the label −1. The loss leaves out −100 and nothing else.",
+            _changed(lambda b, end, pad: {"labels": torch.where(b["labels"] == -100, -1, b["labels"])}),
+        ),
+        Mistake(
+            "padding has the label 0, which is a token. Its label is −100.",
+            _changed(lambda b, end, pad: {"labels": torch.where(b["attention_mask"] == 0, 0, b["labels"])}),
+        ),
+        Mistake(
+            "questions have the label 0, which is a token. Their labels are −100.",
+            _changed(
+                lambda b, end, pad: {
+                    "labels": torch.where((b["labels"] == -100) & (b["attention_mask"] == 1), 0, b["labels"])
+                }
+            ),
+        ),
+        Mistake(
+            "the attention mask is 0 on the question, so that the answer cannot read it. It is 0 on padding alone.",
+            _changed(lambda b, end, pad: {"attention_mask": (b["labels"] != -100).long()}),
+        ),
+        Mistake(
+            "the attention mask is turned round: 1 on what is read, 0 on padding.",
+            _changed(lambda b, end, pad: {"attention_mask": 1 - b["attention_mask"]}),
+        ),
+        Mistake(
+            "the answer stands before the question. First the question, then the answer and its end.",
+            lambda pairs, end_id, pad_id: _batch([(reply, question) for question, reply in pairs], end_id, pad_id),
+        ),
+        Mistake(
+            "the end-of-sequence token stands before the answer. It belongs behind its last word.",
+            _laid_out(
+                lambda question, reply: (
+                    [*question, reply[-1], *reply[:-1]],
+                    [-100] * len(question) + [reply[-1], *reply[:-1]],
+                )
+            ),
+        ),
+        Mistake(
+            "the end-of-sequence token has taken the place of the answer's last word. Append it.",
+            _laid_out(
+                lambda question, reply: (
+                    question + reply[:-2] + reply[-1:],
+                    [-100] * len(question) + reply[:-2] + reply[-1:],
+                )
+            ),
+        ),
+        Mistake(
+            "only the end-of-sequence token is a target. All of the answer's tokens are.",
+            _laid_out(lambda question, reply: (question + reply, [-100] * (len(question + reply) - 1) + reply[-1:])),
+        ),
+        Mistake(
+            "there are two end-of-sequence tokens at the end of each answer. One is enough.",
+            _laid_out(
+                lambda question, reply: (question + reply + reply[-1:], [-100] * len(question) + reply + reply[-1:])
+            ),
+        ),
+        Mistake(
+            "there is a column of padding too many: T is the length of the longest sequence, its end included.",
+            lambda pairs, end_id, pad_id: _widened(_batch(pairs, end_id, pad_id), pad_id),
+        ),
+        Mistake(
+            "rows are cut off to the shortest. Pad the shorter ones to the longest.",
+            _cut_to_the_shortest,
+        ),
+        Mistake(
+            "padding is filled with 0, whatever pad_id is.",
+            _changed(lambda b, end, pad: {"input_ids": torch.where(b["attention_mask"] == 0, 0, b["input_ids"])}),
+        ),
+        Mistake(
+            "padding is filled with the end-of-sequence token, whatever pad_id is.",
+            _changed(lambda b, end, pad: {"input_ids": torch.where(b["attention_mask"] == 0, end, b["input_ids"])}),
+        ),
+        Mistake(
+            "padding is filled with −100. That is a label; ids are padded with pad_id.",
+            _changed(lambda b, end, pad: {"input_ids": torch.where(b["attention_mask"] == 0, -100, b["input_ids"])}),
+        ),
+        Mistake(
+            "the first padding token behind each answer is a target: one too many.",
+            _changed(lambda b, end, pad: {"labels": _one_more(b, pad)}),
         ),
         Mistake(
             "the padding is on the left. This model counts its positions from the left: pad at the right end.",

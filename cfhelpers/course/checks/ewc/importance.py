@@ -19,7 +19,7 @@ Batch = dict[str, Tensor]
 # Case: vocabulary and width of the model, lengths of the examples in each batch, length of each batch's questions. An
 # example without a question has a label under its first token, which no logits predict.
 _CASES = {
-    "six examples": ((9, 4), ((3, 6, 4), (5, 3), (6,)), (2, 0, 1)),
+    "six examples": ((9, 4), ((3, 6, 4), (6,), (5, 3)), (2, 0, 1)),
     "seven examples": ((7, 3), ((4, 5), (3, 6, 4, 7), (3,)), (0, 1, 2)),
 }
 
@@ -146,6 +146,14 @@ def _per_token(model: Any, batches: list[Batch]) -> Iterator[Tensor]:
 def _times(count: Callable[[Batch], Any]) -> Callable[[Any, list[Batch]], Iterable[Tensor]]:
     """Return each example's mean loss times some count of its tokens."""
     return lambda model, batches: (model(**example).loss * count(example) for example in _examples(batches))
+
+
+def _first_rows(model: nn.Module, batches: Iterable[Batch]) -> dict[str, Tensor]:
+    return _fisher(model, [{name: tensor[:1] for name, tensor in batch.items()} for batch in batches])
+
+
+def _normalised(fisher: dict[str, Tensor], by: Callable[[dict[str, Tensor]], Any]) -> dict[str, Tensor]:
+    return {name: tensor / by(fisher) for name, tensor in fisher.items()}
 
 
 def _mean_of_means(model: nn.Module, batches: Iterable[Batch]) -> dict[str, Tensor]:
@@ -317,6 +325,47 @@ fisher = Exercise(
             "this is a sum over examples. Divide it by their number.", _fisher_of(_per_example, divisor=lambda bs: 1)
         ),
         Mistake("the gradients were not squared.", _fisher_of(_per_example, transform=torch.abs)),
+        Mistake(
+            "only the first example of each batch was looked at. Go through all of its rows.",
+            _first_rows,
+        ),
+        Mistake(
+            "only the last example of each batch was looked at. Go through all of its rows.",
+            lambda m, bs: _fisher(m, [{name: x[-1:] for name, x in b.items()} for b in bs]),
+        ),
+        Mistake(
+            "there is a factor ½ too many. It belongs to the penalty.",
+            _fisher_of(_per_example, divisor=lambda bs: 2 * len(list(_examples(bs)))),
+        ),
+        Mistake(
+            "you divided by the number of examples twice.",
+            _fisher_of(_per_example, divisor=lambda bs: len(list(_examples(bs))) ** 2),
+        ),
+        Mistake(
+            "you divided by the number of batches times the size of the first. Count the examples of every batch.",
+            _fisher_of(_per_example, divisor=lambda bs: len(bs) * len(bs[0]["labels"])),
+        ),
+        Mistake(
+            "you divided by the size of the first batch. Divide by the number of all examples.",
+            _fisher_of(_per_example, divisor=lambda bs: len(bs[0]["labels"])),
+        ),
+        Mistake(
+            "you divided by the size of the last batch. Divide by the number of all examples.",
+            _fisher_of(_per_example, divisor=lambda bs: len(bs[-1]["labels"])),
+        ),
+        Mistake(
+            "the result was divided by its largest entry. An importance keeps its scale: the strength λ is measured in "
+            "it.",
+            lambda m, bs: _normalised(_fisher(m, bs), lambda f: max(x.max() for x in f.values())),
+        ),
+        Mistake(
+            "the result was divided by its sum. An importance keeps its scale: the strength λ is measured in it.",
+            lambda m, bs: _normalised(_fisher(m, bs), lambda f: sum(x.sum() for x in f.values())),
+        ),
+        Mistake(
+            "each tensor was divided by its own largest entry. An importance keeps its scale.",
+            lambda m, bs: {name: x / x.max() for name, x in _fisher(m, bs).items()},
+        ),
         Mistake(
             "this is the square root of the mean of squares. The Fisher is the mean of squares itself.",
             lambda m, bs: {name: each.sqrt() for name, each in _fisher(m, bs).items()},

@@ -150,6 +150,20 @@ def _penalty_with(**methods: Callable[..., Any]) -> type[_Penalty]:
     return cast("type[_Penalty]", type("Imitation", (_Penalty,), methods))
 
 
+class _PlusAnchor(_Penalty):
+    def value(self, model: nn.Module) -> Tensor:
+        weights = dict(model.named_parameters())
+        terms = [self.term(self.importance[name], weights[name] + self.anchor[name]) for name in self.importance]
+        return self.combine(terms)
+
+
+class _OfSquares(_Penalty):
+    def value(self, model: nn.Module) -> Tensor:
+        weights = dict(model.named_parameters())
+        squares = {name: weights[name].square() - self.anchor[name].square() for name in self.importance}
+        return self.combine([(self.importance[name] * squares[name]).sum() for name in squares])
+
+
 def _half(self: _Penalty, terms: list[Tensor]) -> Tensor:
     return torch.stack(terms).sum() / 2
 
@@ -250,6 +264,46 @@ penalty = Exercise(
         Mistake(
             "only the last tensor counts: add up over all of them.",
             _penalty_with(combine=lambda self, terms: self.strength / 2 * terms[-1]),
+        ),
+        Mistake(
+            "importance times distance was summed before it was squared. Square weight by weight, then sum.",
+            _penalty_with(term=lambda self, importance, distance: (importance * distance).sum().square()),
+        ),
+        Mistake(
+            "the distances were summed before they were squared. Square weight by weight, then sum.",
+            _penalty_with(term=lambda self, importance, distance: importance.sum() * distance.sum().square()),
+        ),
+        Mistake(
+            "each tensor's norm was taken without its square.",
+            _penalty_with(term=lambda self, importance, distance: (importance * distance.square()).sum().sqrt()),
+        ),
+        Mistake(
+            "each tensor's distance was taken as a norm without its square.",
+            _penalty_with(term=lambda self, importance, distance: (importance * distance.norm()).sum()),
+        ),
+        Mistake(
+            "the sum was divided by the number of weights. The penalty is a sum over all of them.",
+            _penalty_with(
+                combine=lambda self, terms: (
+                    self.strength / 2 * torch.stack(terms).sum() / sum(f.numel() for f in self.importance.values())
+                )
+            ),
+        ),
+        Mistake(
+            "the distance is taken to the fourth power. It is squared.",
+            _penalty_with(term=lambda self, importance, distance: (importance * distance**4).sum()),
+        ),
+        Mistake(
+            "everything is twice as strong again: 2 λ where λ / 2 is right.",
+            _penalty_with(combine=lambda self, terms: 2 * self.strength * torch.stack(terms).sum()),
+        ),
+        Mistake(
+            "the anchor is added to the weights, not subtracted from them.",
+            _PlusAnchor,
+        ),
+        Mistake(
+            "the difference of the squares was taken. Take the square of the difference.",
+            _OfSquares,
         ),
         Mistake(
             "the weights themselves are penalised, not their distance to the anchor: this is weight decay.",

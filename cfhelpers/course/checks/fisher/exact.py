@@ -195,6 +195,34 @@ def _by_classes(model: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
     return _fisher_of(_ALL_CLASSES, divisor=lambda n: classes)(model, inputs)
 
 
+def _twice(n: int) -> float:
+    return 2 * n
+
+
+def _p_log_p(logits: Tensor) -> Tensor:
+    return logits.softmax(-1) * logits.log_softmax(-1)
+
+
+def _sigmoid_squares(log_p: list[Tensor], p: Tensor, parameters: list[nn.Parameter]) -> list[Tensor]:
+    probabilities = torch.stack(log_p).detach().exp()
+    return _over_classes(lambda g, p: (p * g.square()).sum(0))(log_p, probabilities, parameters)
+
+
+def _of_own_guesses(model: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
+    logits = model.eval()(inputs)
+    loss = nn.functional.cross_entropy(logits, logits.argmax(-1))
+    found = _gradients(loss, list(model.parameters()))
+    return {name: each.square() for (name, _), each in zip(model.named_parameters(), found, strict=True)}
+
+
+def _of_the_weighted_batch(model: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
+    log_p = model.eval()(inputs).log_softmax(-1)
+    means = (log_p.detach().exp() * log_p).mean(0)
+    by_class = [_gradients(mean, list(model.parameters())) for mean in means]
+    squares = [torch.stack(each).square().sum(0) for each in zip(*by_class, strict=True)]
+    return {name: each for (name, _), each in zip(model.named_parameters(), squares, strict=True)}
+
+
 class _AsHuggingFace(nn.Module):
     """Gives the exercise's model the form that the library takes, with its own parameter names."""
 
@@ -306,6 +334,60 @@ exact_fisher = Exercise(
         Mistake(
             "only the first example was looked at: is there a return inside the loop?",
             lambda model, inputs: _fisher_of(_ALL_CLASSES)(model, inputs[:1]),
+        ),
+        Mistake(
+            "only the last example was looked at, or each overwrote the one before (= for +=). Add up over all of "
+            "them.",
+            lambda model, inputs: _fisher_of(_ALL_CLASSES)(model, inputs[-1:]),
+        ),
+        Mistake(
+            "the last example's Fisher alone is divided by their number: each overwrote the one before (= for +=).",
+            lambda model, inputs: {n: x / len(inputs) for n, x in _fisher_of(_ALL_CLASSES)(model, inputs[-1:]).items()},
+        ),
+        Mistake(
+            "the sum was divided by the number of examples twice.",
+            _fisher_of(_ALL_CLASSES, divisor=lambda n: n * n),
+        ),
+        Mistake("there is a factor ½ too many. It belongs to the penalty.", _fisher_of(_ALL_CLASSES, divisor=_twice)),
+        Mistake(
+            "only the most probable class was used, weighted with its probability. All classes count.",
+            _fisher_of(_over_classes(lambda g, p: p.max() * g[int(p.argmax())].square())),
+        ),
+        Mistake(
+            "only the first class was used. All classes count, each with its probability.",
+            _fisher_of(_over_classes(lambda g, p: (p * g.square())[0])),
+        ),
+        Mistake(
+            "only the last class was used, or each overwrote the one before (= for +=). All classes count, each with "
+            "its probability.",
+            _fisher_of(_over_classes(lambda g, p: (p * g.square())[-1])),
+        ),
+        Mistake(
+            "the squares are weighted with the root of the probability. The weight is the probability itself.",
+            _fisher_of(_over_classes(lambda g, p: (p.sqrt() * g.square()).sum(0))),
+        ),
+        Mistake(
+            "the squares are weighted with 1 − p. The weight is the probability itself.",
+            _fisher_of(_over_classes(lambda g, p: ((1 - p) * g.square()).sum(0))),
+        ),
+        Mistake(
+            "you differentiated p log p with the probability inside, class by class. The probability is a weight "
+            "outside the square: detach it.",
+            _fisher_of(_over_classes(lambda g, p: g.square().sum(0)), values=_p_log_p),
+        ),
+        Mistake(
+            "sigmoid was taken for softmax: each class then has a probability of its own. Use log_softmax(-1).",
+            _fisher_of(_sigmoid_squares, values=nn.functional.logsigmoid),
+        ),
+        Mistake(
+            "the labels are the model's own best guesses, and their mean loss over the whole batch was squared. All "
+            "classes count, example by example.",
+            _of_own_guesses,
+        ),
+        Mistake(
+            "you squared the gradient of the whole batch, class by class, with p inside. Go through the rows, square "
+            "each gradient of log p, weight with p, then average.",
+            _of_the_weighted_batch,
         ),
         Mistake(
             "this is the square root of the mean of squares. The Fisher is the mean of squares itself.",

@@ -245,6 +245,57 @@ rest = Exercise(
             ),
         ),
         Mistake(
+            "a sign is wrong on both sides: curvature and spring both hold the weights, and both pull towards their "
+            "own optimum. Their terms add, left and right.",
+            lambda old, importance, new, curvature, strength: _reference(old, importance, new, curvature, -strength),
+        ),
+        Mistake(
+            "the curvature's rows were summed to one number for each weight. A matrix stands before the unknown "
+            "weights: torch.linalg.solve(left, right).",
+            lambda old, importance, new, curvature, strength: (
+                (curvature.sum(1) * new + strength * importance * old) / (curvature.sum(1) + strength * importance)
+            ),
+        ),
+        Mistake(
+            "the strength was added to the importance, or to every entry of the matrix. The spring's stiffness is "
+            "their product, λ · importance, on the diagonal.",
+            _solution(left=lambda curvature, importance, strength: curvature + strength + torch.diag(importance)),
+        ),
+        Mistake(
+            "the strength was added to the importance. The spring's stiffness is their product, λ · importance.",
+            lambda old, importance, new, curvature, strength: _reference(
+                old, importance + strength, new, curvature, 1.0
+            ),
+        ),
+        Mistake(
+            "the new task's pull is missing on the right-hand side: curvature @ new.",
+            _solution(right=lambda old, importance, new, curvature, strength: strength * importance * old),
+        ),
+        Mistake(
+            "the spring's pull is missing on the right-hand side: λ · importance · old.",
+            _solution(right=lambda old, importance, new, curvature, strength: curvature @ new),
+        ),
+        Mistake(
+            "the spring's pull is squared on the right-hand side. It is λ · importance · old, once.",
+            _solution(
+                right=lambda old, importance, new, curvature, strength: (
+                    curvature @ new + (strength * importance).square() * old
+                )
+            ),
+        ),
+        Mistake(
+            "old and new are weighted by λ alone. Where the forces cancel depends on curvature and importance too.",
+            lambda old, importance, new, curvature, strength: (new + strength * old) / (1 + strength),
+        ),
+        Mistake(
+            "the new optimum is returned: the spring pulls away from it.",
+            lambda old, importance, new, curvature, strength: new.clone(),
+        ),
+        Mistake(
+            "the old optimum is returned: the new task pulls away from it.",
+            lambda old, importance, new, curvature, strength: old.clone(),
+        ),
+        Mistake(
             "this is one gradient step away from the new optimum. Solve for where both forces cancel.",
             lambda old, importance, new, curvature, strength: new - strength * importance * (new - old),
         ),

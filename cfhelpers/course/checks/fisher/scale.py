@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -118,6 +119,54 @@ matched_strength = Exercise(
         Mistake(
             "the strength is divided by the ratio's square: λ times the mean importance is to be the same, once.",
             lambda strength, importance, other: strength * (_mean(importance) / _mean(other)) ** 2,
+        ),
+        Mistake(
+            "the smallest entries are compared. They hardly count; take the mean over all entries.",
+            _matched(lambda importance: float(_flat(importance).min())),
+        ),
+        Mistake(
+            "squares are compared, but the penalty is linear in the importance. Take the means.",
+            _matched(lambda importance: float(_flat(importance).square().sum())),
+        ),
+        Mistake(
+            "the standard deviations are compared. Take the means.",
+            _matched(lambda importance: float(_flat(importance).std())),
+        ),
+        Mistake(
+            "the difference of the means was added to the strength. Multiply by their ratio.",
+            lambda strength, importance, other: strength + _mean(importance) - _mean(other),
+        ),
+        Mistake(
+            "the logarithm of the ratio was taken. Multiply by the ratio itself.",
+            lambda strength, importance, other: strength * math.log(_mean(importance) / _mean(other)),
+        ),
+        Mistake(
+            "the strength times the first mean is not divided by the other's mean.",
+            lambda strength, importance, other: strength * _mean(importance),
+        ),
+        Mistake(
+            "the strength is divided by the other's mean, but not multiplied by the first one's.",
+            lambda strength, importance, other: strength / _mean(other),
+        ),
+        Mistake(
+            "the strength is divided by the first mean. λ times the mean importance is to stay the same: multiply.",
+            lambda strength, importance, other: strength / _mean(importance) / _mean(other),
+        ),
+        Mistake(
+            "a sum is compared with a mean. Take the mean over all entries of both.",
+            lambda strength, importance, other: strength * float(_flat(importance).sum()) / _mean(other),
+        ),
+        Mistake(
+            "a mean is compared with a sum. Take the mean over all entries of both.",
+            lambda strength, importance, other: strength * _mean(importance) / float(_flat(other).sum()),
+        ),
+        Mistake(
+            "the ratio was added to the strength. Multiply by it.",
+            lambda strength, importance, other: strength + _mean(importance) / _mean(other),
+        ),
+        Mistake(
+            "this is the sum of the entries' ratios. Divide the mean by the mean.",
+            lambda strength, importance, other: strength * float((_flat(importance) / _flat(other)).sum()),
         ),
         Mistake(
             "the strength was not changed. Another scale of the importance needs another λ.",

@@ -18,7 +18,29 @@ Batch = dict[str, Tensor]
 _CASES = {"three micro-batches": (3, 2, 6, 0.3), "five micro-batches": (5, 4, 3, 1.7)}
 
 
-def _setting(case: str) -> tuple[ToyLanguageModel, list[Batch], QuadraticPenalty]:
+class _Watched(QuadraticPenalty):
+    """A penalty that notices whether anything flows back from what it gave."""
+
+    def __init__(self, *inputs: Any) -> None:
+        super().__init__(*inputs)
+        self.asked, self.flowed = 0, 0
+
+    def value(self, model: nn.Module) -> Tensor:
+        value = super().value(model)
+        self.asked += 1
+        if value.requires_grad:
+            value.register_hook(self._count)
+        return value
+
+    def _count(self, gradient: Tensor) -> None:
+        self.flowed += 1
+
+    def add_gradient_(self, *inputs: Any, **settings: Any) -> None:
+        self.flowed += 1
+        super().add_gradient_(*inputs, **settings)
+
+
+def _setting(case: str) -> tuple[ToyLanguageModel, list[Batch], _Watched]:
     """A model that has moved away from its anchor and still has the last step's gradients; equally long texts."""
     micro_batches, sequences, tokens, strength = _CASES[case]
     generator = torch.Generator().manual_seed(31)
@@ -26,7 +48,7 @@ def _setting(case: str) -> tuple[ToyLanguageModel, list[Batch], QuadraticPenalty
     model.dropout.p = 0.0  # in training mode, and yet the same every time
     trainable = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     importance = {name: 0.2 + torch.rand(each.shape, generator=generator) for name, each in trainable.items()}
-    penalty = QuadraticPenalty(importance, model, strength)
+    penalty = _Watched(importance, model, strength)
     with torch.no_grad():
         for parameter in trainable.values():
             parameter += torch.randn(parameter.shape, generator=generator) / 2
@@ -47,6 +69,11 @@ def _gradients_in(answer: Callable[..., Any], case: str) -> Numbers:
     if not model.training or not all(each["training"] for each in model.observed):
         raise CheckFailed(
             "your code switched the model to evaluation mode: a training step has dropout. Leave model.eval() out."
+        )
+    if penalty.asked and not penalty.flowed:
+        raise CheckFailed(
+            "the penalty was asked for its value, but no gradient flows back from it. Is it a plain number (.item(), "
+            "float, .detach(), torch.no_grad()), or is backward() missing?"
         )
     gradients = {}
     for name, parameter in model.named_parameters():
@@ -95,8 +122,8 @@ def _mixed(
             model.zero_grad()
         for i, batch in enumerate(micro_batches):
             (weight(i, len(micro_batches)) * model(**batch).loss).backward()
-        share = penalty(len(micro_batches), spring.strength) if callable(penalty) else penalty
-        (share * spring.value(model)).backward()
+        if share := penalty(len(micro_batches), spring.strength) if callable(penalty) else penalty:
+            (share * spring.value(model)).backward()
 
     return answer
 
@@ -114,6 +141,19 @@ def _by_texts(model: nn.Module, micro_batches: list[Batch], penalty: QuadraticPe
     _mixed(1 / texts, 1.0)(model, micro_batches, penalty)
 
 
+def _by_texts_of_each(model: nn.Module, micro_batches: list[Batch], penalty: QuadraticPenalty) -> None:
+    _mixed(lambda i, k: 1 / len(micro_batches[i]["input_ids"]), 1.0)(model, micro_batches, penalty)
+
+
+def _by_entries(model: nn.Module, micro_batches: list[Batch], penalty: QuadraticPenalty) -> None:
+    _mixed(lambda i, k: 1 / len(micro_batches[i]), 1.0)(model, micro_batches, penalty)
+
+
+def _clipped(model: nn.Module, micro_batches: list[Batch], penalty: QuadraticPenalty) -> None:
+    _reference(model, micro_batches, penalty)
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+
+
 def _mean(i: int, k: int) -> float:
     return 1 / k
 
@@ -122,7 +162,10 @@ def _last(i: int, k: int) -> float:
     return float(i == k - 1)
 
 
-_EVERY = "the penalty is added once per micro-batch, so it pulls as many times too hard as there are micro-batches"
+_EVERY = (
+    "the penalty pulls as many times too hard as there are micro-batches: it is added in every round of the loop, or "
+    "multiplied by their number"
+)
 _ZEROED = (
     "only the last micro-batch's gradient is left: zero_grad() stands inside the loop, backward() after it, or .grad "
     "is overwritten"
@@ -152,11 +195,12 @@ gradient_of_step = Exercise(
             _mixed(1.0, 1.0),
         ),
         Mistake(
-            "the penalty is divided by the number of micro-batches but added only once. Only the losses are averaged.",
+            "in the end the penalty is divided by the number of micro-batches. Only the losses are averaged: it is "
+            "added once, as it is.",
             _mixed(_mean, _shared),
         ),
         Mistake(
-            "the penalty is missing. Is there a zero_grad() after it, or no backward()?",
+            "the penalty is missing. Is there a zero_grad() after it, or is it not asked for at all?",
             _mixed(_mean, 0.0),
         ),
         Mistake(
@@ -207,6 +251,73 @@ gradient_of_step = Exercise(
         ),
         Mistake(
             "only the penalty is left: zero_grad() after the loop threw the losses' gradients away.", _mixed(0.0, 1.0)
+        ),
+        Mistake(
+            "the losses are divided by the number of micro-batches twice. Once is enough.",
+            _mixed(lambda i, k: 1 / k**2, 1.0),
+        ),
+        Mistake(
+            "the sum of the losses and the penalty is divided twice by the number of micro-batches.",
+            _mixed(lambda i, k: 1 / k**2, _shared),
+        ),
+        Mistake(
+            "the first micro-batch is left out. Go through all of them.",
+            _mixed(lambda i, k: float(i > 0) / k, 1.0),
+        ),
+        Mistake(
+            "the last micro-batch is left out. Go through all of them.",
+            _mixed(lambda i, k: float(i < k - 1) / k, 1.0),
+        ),
+        Mistake(
+            "the first micro-batch's loss stands for all of them, undivided. Average over all.",
+            _mixed(lambda i, k: float(i == 0), 1.0),
+        ),
+        Mistake(
+            "the mean is halved at every step, (mean + loss) / 2, so that the last micro-batch counts most. Add up, "
+            "and divide each loss by their number.",
+            _mixed(lambda i, k: 0.5 ** (k - i), 1.0),
+        ),
+        Mistake(
+            "the losses are missing: backward() is called on the penalty alone, and what the step before left is still "
+            "there.",
+            _mixed(0.0, 1.0, stale=True),
+        ),
+        Mistake(
+            "the step before is still in there, for want of zero_grad() at the beginning; and the losses are added up, "
+            "not averaged.",
+            _mixed(1.0, 1.0, stale=True),
+        ),
+        Mistake(
+            "the step before is still in there, for want of zero_grad() at the beginning; the losses are added up, not "
+            f"averaged; and {_EVERY}.",
+            _mixed(1.0, _once_each, stale=True),
+        ),
+        Mistake(
+            "only the last micro-batch's loss counts, undivided, and the penalty is missing. Call backward() in the "
+            "loop on each loss divided by their number, and once on the penalty.",
+            _mixed(_last, 0.0),
+        ),
+        Mistake(
+            f"{_ZEROED}; and the penalty is missing.",
+            _mixed(lambda i, k: _last(i, k) / k, 0.0),
+        ),
+        Mistake(
+            f"{_ZEROED}; and {_EVERY}.",
+            _mixed(lambda i, k: _last(i, k) / k, _once_each),
+        ),
+        Mistake(
+            "the losses are divided by the number of texts in each micro-batch. A loss is a mean already; divide by "
+            "the number of micro-batches.",
+            _by_texts_of_each,
+        ),
+        Mistake(
+            "each loss is divided by the number of entries of its batch (len of a dictionary). Divide by the number of "
+            "micro-batches, len(micro_batches).",
+            _by_entries,
+        ),
+        Mistake(
+            "the gradients were clipped. That is the optimizer's concern: leave them as they come out.",
+            _clipped,
         ),
         Mistake(
             "the losses are divided by the number of texts. A loss is a mean already; divide by the number of "

@@ -35,6 +35,7 @@ def _examine(answer: Callable[..., Any]) -> Numbers:
         before = [{name: tensor.clone() for name, tensor in fisher.items()} for fisher in fishers]
         total = answer(given, decay)
         found = tensors(total, "the importance")
+        _require_every_name(found, fishers)
         if any(given[i].keys() != before[i].keys() for i in range(len(before))) or any(
             not torch.equal(given[i][name], before[i][name]) for i in range(len(before)) for name in before[i]
         ):
@@ -49,6 +50,16 @@ def _examine(answer: Callable[..., Any]) -> Numbers:
             _require_new_tensors(total, given)
         numbers |= {f"{case}: {name}": array for name, array in found.items()}
     return numbers
+
+
+def _require_every_name(found: Numbers, fishers: list[Fisher]) -> None:
+    """Raise CheckFailed if a weight is lost that only some of the tasks have."""
+    for task, fisher in enumerate(fishers, start=1):
+        if lost := sorted(set(fisher) - set(found)):
+            raise CheckFailed(
+                f"{lost[0]!r} is missing: task {task} of {len(fishers)} has that weight, though not every task does. "
+                "Every name that any task has stays, decayed where a later task lacks it."
+            )
 
 
 def _require_new_tensors(total: Fisher, fishers: list[Fisher]) -> None:
@@ -193,6 +204,42 @@ online_importance = Exercise(
         Mistake(
             "old and new were multiplied. They are added: a weight matters if it matters to either task.",
             _joined(lambda old, new, decay: decay * old * new),
+        ),
+        Mistake(
+            "the power of γ is twice the number of tasks since: the old sum is decayed twice, or γ squared.",
+            _weighted(lambda t, T, decay: decay ** (2 * (T - 1 - t))),
+        ),
+        Mistake(
+            "the root of γ is taken. The whole old sum is multiplied by γ at every new task.",
+            _weighted(lambda t, T, decay: decay ** ((T - 1 - t) / 2)),
+        ),
+        Mistake(
+            "γ is multiplied by the number of tasks since. It is raised to that power.",
+            _weighted(lambda t, T, decay: decay * (T - 1 - t) if t < T - 1 else 1.0),
+        ),
+        Mistake(
+            "γ is divided by the number of tasks since. It is raised to that power.",
+            _weighted(lambda t, T, decay: decay / (T - 1 - t) if t < T - 1 else 1.0),
+        ),
+        Mistake(
+            "the first task is left out. F* begins with its Fisher.",
+            _weighted(lambda t, T, decay: decay ** (T - 1 - t) if t else 0.0),
+        ),
+        Mistake(
+            "the first task is counted twice: F* began with its Fisher, and the loop added it again.",
+            _weighted(lambda t, T, decay: decay ** (T - 1 - t) if t else decay ** (T - 1) + decay**T),
+        ),
+        Mistake(
+            "the last task is left out. Add every task's Fisher.",
+            _weighted(lambda t, T, decay: decay ** (T - 2 - t) if t < T - 1 else 0.0),
+        ),
+        Mistake(
+            "the new Fisher is multiplied by 1 − γ and the old sum is not decayed. F* ← γ F* + F.",
+            _weighted(lambda t, T, decay: (1 - decay) if t else 1.0),
+        ),
+        Mistake(
+            "the last task's Fisher was added twice.",
+            _weighted(lambda t, T, decay: decay ** (T - 1 - t) if t < T - 1 else 2.0),
         ),
         Mistake("the larger of the two was taken. They are added.", _joined(lambda o, n, d: torch.maximum(d * o, n))),
     ],

@@ -48,7 +48,7 @@ def _examine(answer: Callable[..., Any]) -> Numbers:
     for name, walk, damping in (
         ("damping 0.1", _walk, 0.1),
         ("damping 0.001", _walk, 1e-3),
-        ("damping 0.02, three steps", _shorter_walk, 0.02),
+        ("damping 0.5, three steps", _shorter_walk, 0.5),
     ):
         weights, gradients = walk()
         given = [tensor.clone() for tensor in (*weights, *gradients)]
@@ -186,6 +186,77 @@ path_importance = Exercise(
         Mistake("the distance is not squared.", _by(squared=lambda w: _travelled(w).abs())),
         Mistake("each step was divided by its own square. Divide the sum by the whole distance's square.", _per_step),
         Mistake("nothing was divided: ω is in nats, Ω = ω / (Δ² + ξ).", _undivided),
+        Mistake(
+            "each step was multiplied by the gradient before it. gradients[t] was taken before step t: it belongs to "
+            "weights[t + 1] − weights[t].",
+            _by(lambda w, g: _omega(w[1:], g[:-1])),
+        ),
+        Mistake(
+            f"the distance is the last step's. {_TRAVELLED}",
+            _by(squared=lambda w: (w[-1] - w[-2]).square()),
+        ),
+        Mistake(
+            f"the distance is the first step's. {_TRAVELLED}",
+            _by(squared=lambda w: (w[1] - w[0]).square()),
+        ),
+        Mistake(
+            f"the distance ends one step too early. {_TRAVELLED}",
+            _by(squared=lambda w: (w[-2] - w[0]).square()),
+        ),
+        Mistake(
+            f"the distance begins one step too late. {_TRAVELLED}",
+            _by(squared=lambda w: (w[-1] - w[1]).square()),
+        ),
+        Mistake(
+            f"the last weights themselves were squared, not their distance from the first. {_TRAVELLED}",
+            _by(squared=lambda w: w[-1].square()),
+        ),
+        Mistake(
+            "the distance is one number for all weights (a norm). Each weight is divided by its own.",
+            _by(squared=lambda w: _travelled(w).square().sum()),
+        ),
+        Mistake(
+            "ω is one number for all weights. Sum over the steps only, weight by weight.",
+            _by(omega=lambda w, g: _omega(w, g).sum().expand_as(w[0])),
+        ),
+        Mistake(
+            "positive sums were cut off and negative ones kept. Where the path integral is negative, the importance is "
+            "0.",
+            _by(clamp=lambda value: value.clamp(max=0)),
+        ),
+        Mistake(
+            "everything but the largest sum was cut off. Cut each weight's sum at 0: clamp(min=0).",
+            _by(clamp=lambda value: value.max().clamp(min=0).expand_as(value)),
+        ),
+        Mistake("the damping ξ is squared.", lambda w, g, damping: _by()(w, g, damping * damping)),
+        Mistake(
+            "the damping ξ is a least value of Δ² here. It is added: Δ² + ξ.",
+            lambda w, g, damping: _omega(w, g).clamp(min=0) / _travelled(w).square().clamp(min=damping),
+        ),
+        Mistake(
+            "this multiplies Δ² by the damping ξ. It is added, so that nothing is divided by zero: Δ² + ξ.",
+            lambda w, g, damping: _omega(w, g).clamp(min=0) / (_travelled(w).square() * damping),
+        ),
+        Mistake(
+            "ω is divided by the damping ξ alone. Divide by Δ² + ξ.",
+            lambda w, g, damping: _omega(w, g).clamp(min=0) / damping,
+        ),
+        Mistake(
+            "the root of Δ² + ξ was taken. Divide by Δ² + ξ itself.",
+            lambda w, g, damping: _omega(w, g).clamp(min=0) / (_travelled(w).square() + damping).sqrt(),
+        ),
+        Mistake(
+            "the step is squared under way: −g·Δθ², where −g·Δθ is right.",
+            _by(_total(lambda g, step: -g * step.square())),
+        ),
+        Mistake(
+            "the steps were summed without the gradients. ω is the sum of −g·Δθ.",
+            _by(lambda w, g: -_travelled(w)),
+        ),
+        Mistake(
+            "there is a factor ½ too many: ω is the sum of −g·Δθ itself.",
+            _by(lambda w, g: _omega(w, g) / 2),
+        ),
         Mistake(
             "the damping ξ was added to the quotient: brackets are missing below the line. Ω = ω / (Δ² + ξ).",
             lambda w, g, damping: _omega(w, g).clamp(min=0) / _travelled(w).square() + damping,

@@ -20,7 +20,7 @@ Counts = tuple[Tensor, Tensor]
 
 
 # Case: lengths of the texts in each batch, and how many tokens at the start of each batch's texts have no label.
-_CASES = {"six texts": (((2, 7, 4), (5, 3), (8,)), (0, 0, 0)), "seven texts": (((4, 6), (5, 7, 7, 4), (6,)), (2, 0, 1))}
+_CASES = {"six texts": (((2, 7, 4), (8,), (5, 3)), (0, 0, 0)), "seven texts": (((4, 6), (5, 7, 7, 4), (6,)), (2, 0, 1))}
 
 
 def _texts(case: str) -> list[Batch]:
@@ -92,6 +92,16 @@ def _means(counts: list[Counts]) -> Iterator[float]:
 
 def _weighted(values: Iterable[float], weights: list[int]) -> float:
     return sum(value * weight for value, weight in zip(values, weights, strict=True)) / sum(weights)
+
+
+@torch.no_grad()
+def _mean_of_exponentials(model: Any, batches: list[Batch]) -> float:
+    found = []
+    for batch in batches:
+        logits = model.eval()(batch["input_ids"], attention_mask=batch["attention_mask"]).logits[:, :-1]
+        nats = torch.nn.functional.cross_entropy(logits.transpose(1, 2), batch["labels"][:, 1:], reduction="none")
+        found.append(nats[batch["labels"][:, 1:] != -100].exp())
+    return float(torch.cat(found).mean())
 
 
 def _library(model: Any, batches: Iterable[Batch]) -> float:
@@ -224,6 +234,64 @@ perplexity = Exercise(
             "one is taken from each batch's number of labels. The first token of every text is predicted by nothing: "
             "count labels[:, 1:] that are not −100.",
             _by(lambda c, b: math.exp(_weighted(_means(c), [int((x["labels"] != -100).sum()) - 1 for x in b]))),
+        ),
+        Mistake(
+            "the batches' losses are weighted by labels[:, 2:], one column too few. Only the first token of a text is "
+            "predicted by nothing: count labels[:, 1:] that are not −100.",
+            _by(lambda c, b: math.exp(_weighted(_means(c), [int((x["labels"][:, 2:] != -100).sum()) for x in b]))),
+        ),
+        Mistake(
+            "nats are divided by the number of labels without their first two columns. Only the first token of a text "
+            "is predicted by nothing: count labels[:, 1:] that are not −100.",
+            _by(lambda c, b: math.exp(_nats(c) / sum(int((x["labels"][:, 2:] != -100).sum()) for x in b))),
+        ),
+        Mistake(
+            "nats are divided by the number of labels without their last column. It is the first position that is no "
+            "target: labels[:, 1:].",
+            _by(lambda c, b: math.exp(_nats(c) / sum(int((x["labels"][:, :-1] != -100).sum()) for x in b))),
+        ),
+        Mistake(
+            "nats are divided by targets and texts together: one is added for each text. Count labels[:, 1:] that are "
+            "not −100.",
+            _by(lambda c, b: math.exp(_nats(c) / (_targets(c) + sum(len(x["labels"]) for x in b)))),
+        ),
+        Mistake(
+            "the last batch is left out. Add up over all of them.",
+            _by(lambda c, b: _right(c[:-1], b)),
+        ),
+        Mistake(
+            "the first batch is left out. Add up over all of them.",
+            _by(lambda c, b: _right(c[1:], b)),
+        ),
+        Mistake(
+            "nats are divided by the number of batches. Divide by the number of targets.",
+            _by(lambda c, b: math.exp(min(_nats(c) / len(c), 700))),
+        ),
+        Mistake(
+            "this is 10 to the power of nats. The loss is in nats: take exp.",
+            _by(lambda c, b: 10 ** (_nats(c) / _targets(c))),
+        ),
+        Mistake(
+            "the nats of the last batch alone are divided by all targets: is the sum begun anew in the loop (= for "
+            "+=)?",
+            _by(lambda c, b: math.exp(_nats(c[-1:]) / _targets(c))),
+        ),
+        Mistake(
+            "all nats are divided by the targets of the last batch: is their number set anew in the loop (= for +=)?",
+            _by(lambda c, b: math.exp(min(_nats(c) / _targets(c[-1:]), 700))),
+        ),
+        Mistake(
+            "each mean loss is multiplied by its number of texts, and the sum divided by the number of targets. "
+            "Multiply by targets: labels[:, 1:] that are not −100.",
+            _by(
+                lambda c, b: math.exp(
+                    sum(m * len(x["labels"]) for m, x in zip(_means(c), b, strict=True)) / _targets(c)
+                )
+            ),
+        ),
+        Mistake(
+            "the exponential is taken of each token's nats, and the mean of these. The exponential comes last.",
+            _mean_of_exponentials,
         ),
         Mistake(
             "the labels were counted without their last column. It is the first position that is no target: "

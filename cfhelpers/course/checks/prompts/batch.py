@@ -141,6 +141,43 @@ def _own_positions(batch: Batch, mask: Tensor, prompt: Tensor) -> Mapping[str, T
     return {"position_ids": insert(text, torch.arange(len(prompt)), starts)}
 
 
+def _no_positions_for_the_prompt(batch: Batch, mask: Tensor, prompt: Tensor) -> Mapping[str, Tensor]:
+    text = (mask.cumsum(dim=1) - 1).clamp(min=0)
+    return {"position_ids": insert(text, torch.zeros(len(prompt), dtype=torch.long), first_real(mask))}
+
+
+def _prompt_counted_last(batch: Batch, mask: Tensor, prompt: Tensor) -> Mapping[str, Tensor]:
+    text = (mask.cumsum(dim=1) - 1).clamp(min=0)
+    rows = [
+        insert(row[None], int(each.sum()) + torch.arange(len(prompt)), first_real(each[None]))
+        for row, each in zip(text, mask, strict=True)
+    ]
+    return {"position_ids": torch.cat(rows)}
+
+
+def _labels_overwritten(embedded: Tensor, mask: Tensor, labels: Tensor, prompt: Tensor) -> Batch:
+    batch = _right(embedded, mask, labels, prompt)
+    for row, start in enumerate(first_real(mask).tolist()):
+        batch["labels"][row, start + len(prompt) : start + 2 * len(prompt)] = -100
+    return batch
+
+
+def _before_everything(mask: int) -> Callable[..., Batch]:
+    """Return an answer that puts the prompt before the padding, with this mask, and counts all positions."""
+
+    def imitate(embedded: Tensor, given: Tensor, labels: Tensor, prompt: Tensor) -> Batch:
+        rows, count = len(given), len(prompt)
+        whole = torch.cat([given.new_full((rows, count), mask), given], dim=1)
+        return {
+            "inputs_embeds": torch.cat([prompt.expand(rows, -1, -1), embedded], dim=1),
+            "attention_mask": whole,
+            "position_ids": torch.arange(whole.shape[1]).expand_as(whole),
+            "labels": torch.cat([labels.new_full((rows, count), -100), labels], dim=1),
+        }
+
+    return imitate
+
+
 behind_prompt = Exercise(
     number="6.1",
     reread="A prompt that is no text",
@@ -149,6 +186,16 @@ behind_prompt = Exercise(
     library=_library,
     examine=_examine,
     mistakes=[
+        Mistake(
+            "the prompt stands before the padding, its mask is 0, and the positions count all. Put it between the "
+            "padding and the text, with mask 1: [padding] [prompt] [text].",
+            _before_everything(mask=0),
+        ),
+        Mistake(
+            "the prompt stands before the padding, and the positions count the padding. Put it between the padding and "
+            "the text, and cumulate the extended mask.",
+            _before_everything(mask=1),
+        ),
         Mistake(
             "the prompt stands before the padding, so that it is further from a short text than from a long one. Put "
             "it between the padding and the text: [padding] [prompt] [text].",
@@ -211,6 +258,69 @@ behind_prompt = Exercise(
             "up where the prompt stands.",
             _labels_behind,
             part="labels",
+        ),
+        Mistake(
+            "the prompt's vectors are in the wrong order: its first one stands first.",
+            lambda embedded, mask, labels, prompt: _right(embedded, mask, labels, prompt.flip(0)),
+            part="inputs_embeds",
+        ),
+        Mistake(
+            "the prompt's vectors are zeros: insert the prompt itself.",
+            lambda embedded, mask, labels, prompt: _right(embedded, mask, labels, 0 * prompt),
+            part="inputs_embeds",
+        ),
+        Mistake(
+            "every vector of the prompt is its first one. Insert all of them.",
+            lambda embedded, mask, labels, prompt: _right(embedded, mask, labels, prompt[:1].expand_as(prompt)),
+            part="inputs_embeds",
+        ),
+        Mistake(
+            "every vector of the prompt is their mean. Insert all of them as they are.",
+            lambda embedded, mask, labels, prompt: _right(
+                embedded, mask, labels, prompt.mean(0, keepdim=True).expand_as(prompt)
+            ),
+            part="inputs_embeds",
+        ),
+        Mistake(
+            "the positions are those of the text alone, with zeros for the prompt: two things stand at one place. "
+            "Count on from the prompt.",
+            _changed(_no_positions_for_the_prompt),
+            part="position_ids",
+        ),
+        Mistake(
+            "the text counts from 0 and the prompt from behind it. The prompt comes first: 0 is its first vector.",
+            _changed(_prompt_counted_last),
+            part="position_ids",
+        ),
+        Mistake(
+            "the attention mask stands one place too far to the right. It is the given mask "
+            "with ones where the prompt was put in.",
+            _changed(lambda batch, mask, prompt: {"attention_mask": batch["attention_mask"].roll(1, dims=1)}),
+            part="attention_mask",
+        ),
+        Mistake(
+            "the attention mask is turned round: 1 on what is read, 0 on padding.",
+            _changed(lambda batch, mask, prompt: {"attention_mask": 1 - batch["attention_mask"]}),
+            part="attention_mask",
+        ),
+        Mistake(
+            "every label is −100, so that nothing is learned. Only the prompt's are; the text keeps its labels.",
+            _changed(lambda batch, mask, prompt: {"labels": torch.full_like(batch["labels"], -100)}),
+            part="labels",
+        ),
+        Mistake(
+            "the first labels of the text were written over with −100: the prompt's come in addition to them.",
+            _labels_overwritten,
+            part="labels",
+        ),
+        Mistake(
+            "the attention mask's ones for the prompt stand at the left end of the row, before the padding, not where "
+            "the prompt is.",
+            lambda embedded, mask, labels, prompt: {
+                **_right(embedded, mask, labels, prompt),
+                "attention_mask": torch.cat([mask.new_ones(len(mask), len(prompt)), mask], dim=1),
+            },
+            part="attention_mask",
         ),
         Mistake(
             "the labels are shifted by hand. The model shifts them itself.",

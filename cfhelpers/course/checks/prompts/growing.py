@@ -116,6 +116,14 @@ def _in_a_plain_list(self: Any) -> None:
     self.list = []
 
 
+def _started(make: Callable[[Tensor], Tensor]) -> Callable[[_Growing, Tensor], None]:
+    def add_prompt(self: _Growing, vectors: Tensor) -> None:
+        self.freeze_old()
+        self.list.append(nn.Parameter(make(vectors.detach())))
+
+    return add_prompt
+
+
 def _only_last_frozen(self: _Growing) -> None:
     if len(self.list):
         first = self.list[0]
@@ -162,12 +170,39 @@ growing_prompts = Exercise(
             _with(__init__=_in_a_plain_list),
         ),
         Mistake(
+            "the newest prompt stands first, but the older ones behind it in the order in which they came: "
+            "[P_k, P_1, …]. Newest first, all the way: [P_k, P_(k−1), …, P_1].",
+            _with(forward=lambda self: torch.cat([self.list[-1], *list(self.list)[:-1]])),
+        ),
+        Mistake(
+            "only the newest two prompts are returned. All of them are, the newest first.",
+            _with(forward=lambda self: torch.cat(list(reversed(list(self.list)[-2:])))),
+        ),
+        Mistake(
+            "the first prompt is left out. All of them are returned, the newest first.",
+            _with(forward=lambda self: torch.cat(list(reversed(list(self.list)[1:] or list(self.list))))),
+        ),
+        Mistake(
+            "the new prompt starts as zeros. It starts as the vectors that add_prompt is given.",
+            _with(add_prompt=_started(torch.zeros_like)),
+        ),
+        Mistake(
             "only the prompt before the newest is frozen, and the ones before that learn again. Freeze all of them.",
             _with(freeze_old=_only_last_frozen),
         ),
         Mistake(
             "the first prompt is the one that learns and the newest is frozen. It is the other way round.",
             _with(add_prompt=_freeze_newest_too),
+        ),
+        Mistake(
+            "earlier prompts are detached in forward, but still require gradients, so that an optimizer goes on "
+            "holding them (and moves them, if it has momentum or weight decay). Call requires_grad_(False) on them.",
+            _with(
+                freeze_old=lambda self: None,
+                forward=lambda self: torch.cat(
+                    [self.list[-1], *(each.detach() for each in reversed(list(self.list)[:-1]))]
+                ),
+            ),
         ),
     ],
 )

@@ -100,6 +100,69 @@ forward_transfer = Exercise(
             lambda matrix, alone: float(np.mean((np.diag(matrix) / alone)[1:])),
         ),
         Mistake(
+            "each gain is divided by the score alone. Forward transfer is a difference.",
+            lambda matrix, alone: float(np.mean(((np.diag(matrix) - alone) / alone)[1:])),
+        ),
+        Mistake(
+            "gains were cut off at zero. A task that earlier ones made easier counts as what it is.",
+            lambda matrix, alone: float(np.mean(np.minimum(np.diag(matrix) - alone, 0)[1:])),
+        ),
+        Mistake(
+            "only the second task is compared: is there a return inside the loop?",
+            lambda matrix, alone: float(np.diag(matrix)[1] - alone[1]),
+        ),
+        Mistake(
+            "only the second task is compared and divided by the number of those compared: is there a return inside "
+            "the loop?",
+            lambda matrix, alone: float(np.diag(matrix)[1] - alone[1]) / (len(alone) - 1),
+        ),
+        Mistake(
+            "only the last task is compared. Take the mean over all but the first.",
+            lambda matrix, alone: float(matrix[-1, -1] - alone[-1]),
+        ),
+        Mistake(
+            "only the first task is compared, before which nothing was learned. Take the mean over all others.",
+            lambda matrix, alone: float(matrix[0, 0] - alone[0]),
+        ),
+        Mistake(
+            "the first and the last task are left out. Leave out the first alone.",
+            lambda matrix, alone: float(np.sum((np.diag(matrix) - alone)[1:-1]) / max(len(alone) - 2, 1)),
+        ),
+        Mistake(
+            "the scores at the end were taken, the first task's too. Take each task when it was just learned: the "
+            "diagonal, without the first.",
+            lambda matrix, alone: float(np.mean(matrix[-1] - alone)),
+        ),
+        Mistake(
+            "each task is compared with the score alone of the task before it. Compare it with its own.",
+            lambda matrix, alone: float(np.mean(np.diag(matrix)[1:] - alone[:-1])),
+        ),
+        Mistake(
+            "the first column was read: the first task at every time. Take the diagonal.",
+            lambda matrix, alone: float(np.mean(matrix[1:, 0] - alone[1:])),
+        ),
+        Mistake(
+            "each task's best score was taken. Take it when it was just learned: the diagonal.",
+            lambda matrix, alone: float(np.mean((np.nanmax(matrix, axis=0) - alone)[1:])),
+        ),
+        Mistake(
+            "each task's mean score since it was learned was taken. Take it when it was just learned: the diagonal.",
+            lambda matrix, alone: float(np.mean((np.nanmean(matrix, axis=0) - alone)[1:])),
+        ),
+        Mistake(
+            "the median was taken. Take the mean.",
+            lambda matrix, alone: float(np.median((np.diag(matrix) - alone)[1:])),
+        ),
+        Mistake("this is in percent, but the scores are shares.", lambda m, a: 100 * _right(m, a)),
+        Mistake(
+            "missing scores count as 0, and whole columns were averaged. Take the diagonal.",
+            lambda matrix, alone: float(np.mean((np.nan_to_num(matrix).mean(axis=0) - alone)[1:])),
+        ),
+        Mistake(
+            "the largest gain was taken. Take the mean.",
+            lambda matrix, alone: float(np.max((np.diag(matrix) - alone)[1:])),
+        ),
+        Mistake(
             "nothing was subtracted: this is the mean score. Subtract the score of each task learned alone.",
             lambda matrix, alone: float(np.mean(np.diag(matrix)[1:])),
         ),

@@ -13,7 +13,7 @@ from cfhelpers.course.checks.exercise import CheckFailed, Exercise, Mistake, Num
 
 Part = Callable[[Tensor, Tensor], Tensor]
 
-_WEIGHTS = (0.3, 0.5)
+_WEIGHTS = (0.3, 0.6)
 """They do not add up to 1, so that one of them cannot stand for what the other leaves over."""
 
 
@@ -100,6 +100,39 @@ def _cross_entropy_with(
     return answer
 
 
+def _of_the_labels(now: Tensor, then: Tensor, labels: Tensor, logit_weight: float, label_weight: float) -> Tensor:
+    words = labels[:, 1:][labels[:, 1:] != -100].unsqueeze(-1)
+    return _loss(lambda n, t: (n - t).gather(-1, words).square().mean())(now, then, labels, logit_weight, label_weight)
+
+
+def _rows_first(now: Tensor, then: Tensor, labels: Tensor, logit_weight: float, label_weight: float) -> Tensor:
+    nats = cross_entropy(_targets(now, labels), labels[:, 1:][labels[:, 1:] != -100])
+    rows = zip(now.split(1), then.detach().split(1), labels.split(1), strict=True)
+    squares = torch.stack([_square(_targets(n, y), _targets(t, y)) for n, t, y in rows]).mean()
+    return logit_weight * squares + label_weight * nats
+
+
+def _of_then(now: Tensor, then: Tensor, labels: Tensor, logit_weight: float, label_weight: float) -> Tensor:
+    nats = cross_entropy(_targets(then.detach(), labels), labels[:, 1:][labels[:, 1:] != -100])
+    return logit_weight * _square(_targets(now, labels), _targets(then.detach(), labels)) + label_weight * nats
+
+
+def _unshifted_loss(now: Tensor, then: Tensor, labels: Tensor, logit_weight: float, label_weight: float) -> Tensor:
+    nats = cross_entropy(_unshifted(now, labels), labels[labels != -100])
+    return logit_weight * _square(_unshifted(now, labels), _unshifted(then.detach(), labels)) + label_weight * nats
+
+
+def _with_old_guesses(now: Tensor, then: Tensor, labels: Tensor, logit_weight: float, label_weight: float) -> Tensor:
+    here, there = _targets(now, labels), _targets(then.detach(), labels)
+    return logit_weight * _square(here, there) + label_weight * cross_entropy(here, there.argmax(-1))
+
+
+def _backwards(now: Tensor, then: Tensor, labels: Tensor, logit_weight: float, label_weight: float) -> Tensor:
+    where = labels[:, :-1] != -100
+    here, there = now[:, 1:][where], then.detach()[:, 1:][where]
+    return logit_weight * _square(here, there) + label_weight * cross_entropy(here, labels[:, :-1][where])
+
+
 def _divergence(now: Tensor, then: Tensor) -> Tensor:
     return kl_div(now.log_softmax(-1), then.log_softmax(-1), log_target=True, reduction="batchmean")
 
@@ -118,6 +151,61 @@ dark_loss = Exercise(
         Mistake("the part of the labels is missing (that is DER without ++).", _loss(weights=lambda a, b: (a, 0.0))),
         Mistake(
             "the part of the stored logits is missing (that is plain replay).", _loss(weights=lambda a, b: (0.0, b))
+        ),
+        Mistake("the weight of the stored logits is missing.", _loss(weights=lambda a, b: (1.0, b))),
+        Mistake("the weight of the labels is missing.", _loss(weights=lambda a, b: (a, 1.0))),
+        Mistake(
+            "the second weight is taken to be one minus the first. Both are given.",
+            _loss(weights=lambda a, b: (a, 1 - a)),
+        ),
+        Mistake(
+            "the first weight is taken to be one minus the second. Both are given.",
+            _loss(weights=lambda a, b: (1 - b, b)),
+        ),
+        Mistake("both parts are multiplied by both weights.", _loss(weights=lambda a, b: (a * b, a * b))),
+        Mistake("the first weight multiplies both parts.", _loss(weights=lambda a, b: (a, a * b))),
+        Mistake("the second weight multiplies both parts.", _loss(weights=lambda a, b: (a * b, b))),
+        Mistake(
+            "the part of the stored logits has the wrong sign: it pushes away from them.",
+            _loss(weights=lambda a, b: (-a, b)),
+        ),
+        Mistake(
+            "the cross-entropy has the wrong sign: it makes the labels less likely.",
+            _loss(weights=lambda a, b: (a, -b)),
+        ),
+        Mistake("there is a ½ too many before the squares.", _loss(weights=lambda a, b: (a / 2, b))),
+        Mistake(
+            "the sum of both parts is halved. Add them up as they are.", _loss(weights=lambda a, b: (a / 2, b / 2))
+        ),
+        Mistake(
+            "the squares are summed over the targets, though averaged over the vocabulary. Take the mean over both.",
+            _loss(lambda now, then: (now - then).square().mean(-1).sum()),
+        ),
+        Mistake(
+            "the norm of each target's difference was taken, without its square. Take the mean of the squares.",
+            _loss(lambda now, then: (now - then).norm(dim=-1).mean()),
+        ),
+        Mistake(
+            "only the logits of the right words are compared. Compare those of the whole vocabulary.",
+            _of_the_labels,
+        ),
+        Mistake(
+            "only the most likely words of then are compared. Compare the logits of the whole vocabulary.",
+            _loss(lambda now, then: (now - then).gather(-1, then.argmax(-1, keepdim=True)).square().mean()),
+        ),
+        Mistake(
+            "the cross-entropy with the old probabilities was taken: that is distillation, chapter 8. Take the mean "
+            "squared difference of logits.",
+            _loss(lambda now, then: -(then.softmax(-1) * now.log_softmax(-1)).sum(-1).mean()),
+        ),
+        Mistake(
+            "the squares are averaged row by row first, so that short answers count more. Take the mean over all "
+            "targets.",
+            _rows_first,
+        ),
+        Mistake(
+            "the cross-entropy is taken of the stored logits, which are a memory and learn nothing. Take that of now.",
+            _of_then,
         ),
         Mistake("both weights are missing.", _loss(weights=lambda a, b: (1.0, 1.0))),
         Mistake(
@@ -163,6 +251,29 @@ dark_loss = Exercise(
         Mistake(
             "the cross-entropy is a sum over the targets. Take their mean.",
             _cross_entropy_with(lambda now: now[:, :-1], lambda labels: labels[:, 1:], "sum"),
+        ),
+        Mistake(f"neither part is shifted: {_SHIFT}.", _unshifted_loss),
+        Mistake(
+            "a KL divergence was taken, averaged over the vocabulary too: that is distillation, chapter 8. Take the "
+            "mean squared difference of logits.",
+            _loss(lambda now, then: _divergence(now, then) / now.shape[-1]),
+        ),
+        Mistake(
+            "small differences are squared and large ones are not (smooth_l1 or huber). Square all of them.",
+            _loss(torch.nn.functional.smooth_l1_loss),
+        ),
+        Mistake(
+            "each position's mean logit is subtracted first. Compare the logits as they are.",
+            _loss(lambda now, then: _square(now - now.mean(-1, keepdim=True), then - then.mean(-1, keepdim=True))),
+        ),
+        Mistake(
+            "the cross-entropy is taken with the old model's best guesses. Take the labels.",
+            _with_old_guesses,
+        ),
+        Mistake(
+            "logits are set against labels the wrong way round: logits[:, 1:] with labels[:, :-1] asks for the token "
+            "before. Compare logits[:, :-1] with labels[:, 1:].",
+            _backwards,
         ),
     ],
 )

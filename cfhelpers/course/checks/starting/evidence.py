@@ -6,6 +6,10 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
 from cfhelpers.course.checks.exercise import CheckFailed, Exercise, Mistake, Numbers, number
 
 Experiment = dict[str, Any]
@@ -35,6 +39,7 @@ _EXPERIMENTS = (
     _experiment("sst2 mnli", "topics", "sst2 mnli"),
     _experiment("persona workplace persona", "persona", "persona workplace"),
     _experiment("sst2 mnli topics sst2", "sst2", "sst2 topics"),
+    _experiment("sst2 mnli topics sst2", "sst2", "sst2 topics sst2"),
 )
 
 
@@ -42,7 +47,7 @@ def _examine_verdicts(answer: Callable[..., Any]) -> Numbers:
     numbers: Numbers = {}
     for experiment in _EXPERIMENTS:
         given = copy.deepcopy(experiment)
-        verdict = number(_asked(answer, given), "the verdict, True or False,")
+        verdict = _asked(answer, given)
         if given != experiment:
             raise CheckFailed("your code changed the experiment that it was given. Only read it.")
         moments = ", ".join(experiment["tested after"])
@@ -50,8 +55,22 @@ def _examine_verdicts(answer: Callable[..., Any]) -> Numbers:
             f"the verdict (1 for yes, 0 for no) on learning {', '.join(experiment['learned'])}, then testing "
             f"{experiment['tested']} ({experiment['split']}) after {moments},"
         )
-        numbers[case] = number(bool(verdict), "the verdict")
+        numbers[case] = _truth(verdict)
     return numbers
+
+
+def _truth(verdict: Any) -> NDArray[np.float64]:
+    """Return 1 for True and 0 for False, whichever library they come from."""
+    if verdict is None:
+        raise CheckFailed(
+            "the verdict is None: the answer has to end with a return statement, on every way through it."
+        )
+    if isinstance(verdict, bool | int | float | np.bool | np.number | np.ndarray | torch.Tensor):
+        return number(bool(number(verdict, "the verdict, True or False,")), "the verdict")
+    raise CheckFailed(
+        f"the verdict must be True or False, not a value of type {type(verdict).__name__}. (“and” and “or” return one "
+        "of their operands; bool(…) makes a truth value of it.)"
+    )
 
 
 def _asked(answer: Callable[..., Any], experiment: Experiment) -> Any:
@@ -190,6 +209,35 @@ shows_forgetting = Exercise(
             "you look at the first and the last score only. The one from before may stand anywhere among them, and "
             "what counts is whether a later score stands after another task.",
             lambda e: _unseen(e) and e["tested after"][0] == e["tested"] and e["tested after"][-1] != e["tested"],
+        ),
+        Mistake(
+            "you ask that the first of the scores is the one right after the tested task. It may stand anywhere among "
+            "“tested after”: a score from still earlier does no harm.",
+            lambda e: _shows_forgetting(e) and e["tested after"][0] == e["tested"],
+        ),
+        Mistake(
+            "you ask for a score after every task that came later. One after any of them will do.",
+            lambda e: _shows_forgetting(e) and set(_later_tasks(e)) <= set(e["tested after"]),
+        ),
+        Mistake(
+            "one of the two scores is enough for you: “or” where “and” belongs. It takes one from right after the "
+            "tested task and one from after a later task.",
+            lambda e: _unseen(e) and e["tested"] in e["learned"] and (_before(e) or _after(e)),
+        ),
+        Mistake(
+            "you ask whether another task came later and whether there is a score after another task, but not whether "
+            "these are the same. A score after an earlier task is none from after forgetting.",
+            lambda e: (
+                _unseen(e)
+                and _before(e)
+                and bool(_later_tasks(e))
+                and any(moment != e["tested"] for moment in e["tested after"])
+            ),
+        ),
+        Mistake(
+            "you ask only whether the tested task is not the last one learned, and has a score of its own. A score "
+            "after the later task is needed as well.",
+            lambda e: _unseen(e) and _before(e) and e["tested"] in e["learned"] and e["learned"][-1] != e["tested"],
         ),
         Mistake(
             "you ask only whether another task was learned last. Without a score from before and one from after, "

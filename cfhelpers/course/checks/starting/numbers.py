@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -115,6 +116,34 @@ share_lost = Exercise(
             lambda before, after, chance: max(0.0, _share_lost(before, after, chance)),
         ),
         Mistake(
+            "you divide by the score after. Divide by what there was to lose: before minus chance.",
+            lambda before, after, chance: (before - after) / after,
+        ),
+        Mistake(
+            "the fraction is upside down: (before - after) stands above the line, (before - chance) below it.",
+            lambda before, after, chance: (before - chance) / (before - after),
+        ),
+        Mistake(
+            "// cuts off what stands behind the point. Divide with /.",
+            lambda before, after, chance: (before - after) // (before - chance),
+        ),
+        Mistake(
+            "you divide by chance. Divide by what had been learned above it: before minus chance.",
+            lambda before, after, chance: (before - after) / chance if chance else math.inf,
+        ),
+        Mistake(
+            "chance is added below the line. What had been learned is what lies above it: before minus chance.",
+            lambda before, after, chance: (before - after) / (before + chance),
+        ),
+        Mistake(
+            "this is how much of the score after lies above chance, by its own size. Compare after with before.",
+            lambda before, after, chance: (after - chance) / after,
+        ),
+        Mistake(
+            "this is a product. A share is a quotient: divide by before minus chance.",
+            lambda before, after, chance: (before - after) * (before - chance),
+        ),
+        Mistake(
             "a gain counts as a loss: without abs() it is negative, as it should be.",
             lambda before, after, chance: abs(_share_lost(before, after, chance)),
         ),
@@ -200,6 +229,54 @@ average_accuracy = Exercise(
         Mistake(
             "this is the best score that each task ever had. What counts is the end, the last row.",
             lambda results: np.mean(np.nanmax(results, axis=0)),
+        ),
+        Mistake(
+            "this is the row before the last, one task too early. The end of training is results[-1].",
+            lambda results: np.mean(results[-2]),
+        ),
+        Mistake(
+            "this is the row before the last, one task too early. The end of training is results[-1].",
+            lambda results: np.nanmean(results[-2]),
+        ),
+        Mistake(
+            "you average over every row from the diagonal to the left: each task at every time since it was learned. "
+            "Only the last row is the end.",
+            lambda results: np.mean(results[np.tril_indices(len(results))]),
+        ),
+        Mistake(
+            "this is the first column: the first task at every time. The end of training is the last row.",
+            lambda results: np.mean(results[:, 0]),
+        ),
+        Mistake("this is the median of the last row. Take the mean.", lambda results: np.median(results[-1])),
+        Mistake("this is the largest score of the last row. Take the mean.", lambda results: np.max(results[-1])),
+        Mistake("this is the smallest score of the last row. Take the mean.", lambda results: np.min(results[-1])),
+        Mistake(
+            "the result is rounded. Return it as it comes out; rounding is for printing.",
+            lambda results: round(_average(results), 1),
+        ),
+        Mistake(
+            "this is how the last row differs from the diagonal: a transfer, not an average accuracy.",
+            lambda results: np.mean(results[-1] - np.diagonal(results)),
+        ),
+        Mistake(
+            "the last task is left out, and the sum is divided by T. Every task counts: the mean of the last row.",
+            lambda results: np.sum(results[-1, :-1]) / len(results),
+        ),
+        Mistake(
+            "the first task is left out. Every task counts: the mean of the whole last row.",
+            lambda results: np.mean(results[-1, 1:]),
+        ),
+        Mistake(
+            "the mean of each row was taken, and then the mean of these. Only the last row is the end.",
+            lambda results: np.mean([np.nanmean(row) for row in results]),
+        ),
+        Mistake(
+            "the mean of each column was taken, and then the mean of these. Only the last row is the end.",
+            lambda results: np.mean(np.nanmean(results, axis=0)),
+        ),
+        Mistake(
+            "missing scores count as 0, and the whole matrix is averaged. Only its last row is the end.",
+            lambda results: np.mean(np.nan_to_num(results)),
         ),
         Mistake(
             "the average is in percent, but the scores are shares.",

@@ -240,3 +240,28 @@ def shows_forgetting(e):
 )  # returns True when anything was tested after the last task
 def shows_forgetting(e):
     return e["split"] == "test" and e["tested"] in e["learned"] and e["learned"][-1] in e["tested after"]
+
+
+@wrong("0.3", "the verdict must be True or False, not a value of type set")  # what “and” returns
+def shows_forgetting(e):
+    learned, tested = e["learned"], e["tested"]
+    later = set(learned[learned.index(tested) :]) - {tested} if tested in learned else set()
+    return e["split"] == "test" and tested in e["tested after"] and later & set(e["tested after"])
+
+
+@wrong("0.3", "you ask that the first of the scores is the one right after the tested task")
+def shows_forgetting(e):
+    learned, tested, after = e["learned"], e["tested"], e["tested after"]
+    later = learned[learned.index(tested) + 1 :] if tested in learned else []
+    return e["split"] == "test" and after[0] == tested and any(x in after for x in later if x != tested)
+
+
+@wrong("0.3", "you ask for a score after every task that came later")
+def shows_forgetting(e):
+    learned, tested, after = e["learned"], e["tested"], e["tested after"]
+    later = [x for x in learned[learned.index(tested) :] if x != tested] if tested in learned else []
+    return e["split"] == "test" and tested in after and bool(later) and all(x in after for x in later)
+
+
+wrong("0.1", "the fraction is upside down")(lambda before, after, chance: (before - chance) / (before - after))
+wrong("0.2", "this is the row before the last")(lambda results: np.nanmean(results[len(results) - 2]))

@@ -12,6 +12,14 @@ import math
 import numpy as np
 import torch
 import torch.nn.functional as F
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.linear_model import LogisticRegression, Perceptron, RidgeClassifier, SGDClassifier
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC, LinearSVC
+from sklearn.tree import DecisionTreeClassifier
 from torch import nn
 
 from tests.course.answers.whole import right, wrong
@@ -31,7 +39,7 @@ def transfer_and_forgetting(results):
     return float(bwt), float(-bwt)
 
 
-@wrong("1.1", "forgetting takes the best over all rows")  # maximum over the end too (all rows)
+@wrong("1.1", "no task's forgetting can be negative here")  # maximum over the end too (all rows)
 def transfer_and_forgetting(results):
     T = results.shape[0]
     bwt = (results[-1] - results.diagonal())[:-1].mean()
@@ -251,7 +259,7 @@ def _score(W, X, y):
     return ((X @ W).argmax(1) == y).double().mean().item()
 
 
-@wrong("1.3", "the probe was fitted on the first training batch alone")  # fit on first batch only
+@wrong("1.3", "the last training batch is left out, and perhaps others")  # fit on first batch only
 def linear_probe(classifier, train_batches, test_batches):
     X, y = _feats(classifier, train_batches[:1])
     return _score(_lstsq(X, y), *_feats(classifier, test_batches))
@@ -446,7 +454,7 @@ def linear_probe(c, train, test):
     return ((Z @ W).argmax(1) == z).double().mean().item()
 
 
-@wrong("1.3", "argmax(0) goes down the texts")  # argmax over the texts
+@wrong("1.3", "not one text is right, in training either")  # argmax over the texts
 def linear_probe(c, train, test):
     W = _solved(*_with_ones(c, train))
     Z, z = _with_ones(c, test)
@@ -489,3 +497,111 @@ def linear_probe(c, train, test):
     W = _solved(*_with_ones(c, train))
     Z, z = _with_ones(c, test)
     return (Z @ W).argmax(1).double().mean().item()
+
+
+@wrong("1.1", "no task's forgetting can be negative here")  # cut off at zero, task by task
+def transfer_and_forgetting(results):
+    best = np.nanmax(results[:-1, :-1], axis=0)
+    return np.mean(results[-1, :-1] - np.diag(results)[:-1]), np.mean(np.maximum(best - results[-1, :-1], 0))
+
+
+@right("1.1")  # both in one array
+def transfer_and_forgetting(results):
+    best = np.nanmax(results[:-1, :-1], axis=0)
+    return np.stack([results[-1, :-1] - np.diag(results)[:-1], best - results[-1, :-1]]).mean(axis=1)
+
+
+def _encoded(c, batches):
+    c.eval()
+    with torch.no_grad():
+        X = torch.cat([c.features(b["input_ids"], b["attention_mask"]) for b in batches])
+    return X, torch.cat([b["labels"] for b in batches])
+
+
+def _with_sklearn(make):
+    def linear_probe(c, train, test):
+        (X, y), (Z, z) = _encoded(c, train), _encoded(c, test)
+        return make().fit(X.numpy(), y.numpy()).score(Z.numpy(), z.numpy())
+
+    return linear_probe
+
+
+def _in_torch(make, optimizer, rate, steps):
+    def linear_probe(c, train, test):
+        (X, y), (Z, z) = _encoded(c, train), _encoded(c, test)
+        layers = make(X.shape[1])
+        stepper = optimizer(layers.parameters(), lr=rate)
+        for _ in range(steps):
+            stepper.zero_grad()
+            F.cross_entropy(layers(X), y).backward()
+            stepper.step()
+        return (layers(Z).argmax(1) == z).float().mean().item()
+
+    return linear_probe
+
+
+def _linear(width):
+    return nn.Linear(width, 2)
+
+
+def _hidden(width):
+    return nn.Sequential(nn.Linear(width, 32), nn.ReLU(), nn.Linear(32, 2))
+
+
+for _make in (
+    lambda: LogisticRegression(),
+    lambda: LogisticRegression(C=0.01),
+    lambda: RidgeClassifier(alpha=10.0),
+    lambda: LinearDiscriminantAnalysis(),
+    lambda: Perceptron(),
+    lambda: SGDClassifier(random_state=1),
+    lambda: make_pipeline(StandardScaler(), LinearSVC()),
+):
+    right("1.3")(_with_sklearn(_make))
+right("1.3")(_in_torch(_linear, torch.optim.Adam, 1e-3, 300))
+right("1.3")(_in_torch(_linear, torch.optim.SGD, 0.1, 100))
+for _make in (
+    lambda: KNeighborsClassifier(),
+    lambda: SVC(),
+    lambda: DecisionTreeClassifier(random_state=0),
+    lambda: MLPClassifier(max_iter=300, random_state=0),
+):
+    wrong("1.3", "the probe is not linear")(_with_sklearn(_make))
+wrong("1.3", "the probe is not linear")(_in_torch(_hidden, torch.optim.Adam, 1e-2, 200))
+wrong("1.3", "in the case “55 and 37 texts”: accuracy on the very texts that it was fitted on")(
+    _in_torch(_linear, torch.optim.SGD, 1e-5, 2)
+)
+
+
+@wrong("1.3", "your code changed requires_grad of parameters")  # the encoder stays frozen
+def linear_probe(c, train, test):
+    for p in c.parameters():
+        p.requires_grad = False
+    return _with_sklearn(LogisticRegression)(c, train, test)
+
+
+@wrong("1.3", "your code left gradients in the model")  # features with their graph, but the encoder takes no step
+def linear_probe(c, train, test):
+    c.eval()
+    X = torch.cat([c.features(b["input_ids"], b["attention_mask"]) for b in train])
+    layer = _linear(X.shape[1])
+    stepper = torch.optim.Adam(layer.parameters(), lr=0.1)
+    for _ in range(100):
+        stepper.zero_grad()
+        F.cross_entropy(layer(X), torch.cat([b["labels"] for b in train])).backward(retain_graph=True)
+        stepper.step()
+    Z, z = _encoded(c, test)
+    return (layer(Z).argmax(1) == z).float().mean().item()
+
+
+@wrong("1.3", "all texts get one answer, the most frequent training label")
+def linear_probe(c, train, test):
+    label = torch.cat([b["labels"] for b in train]).mode().values
+    return (torch.cat([b["labels"] for b in test]) == label).float().mean().item()
+
+
+@wrong("1.3", "training and test features are standardised each by their own")
+def linear_probe(c, train, test):
+    (X, y), (Z, z) = _encoded(c, train), _encoded(c, test)
+    probe = LogisticRegression().fit(StandardScaler().fit_transform(X.numpy()), y.numpy())
+    return probe.score(StandardScaler().fit_transform(Z.numpy()), z.numpy())

@@ -611,3 +611,16 @@ def fisher(model, batches):
             total[n] += g**2
         count += 1
     return {n: t / count for n, t in total.items()}
+
+
+@wrong("3.1", "your code changed the lists it was given: question += answer and answer.append(end_id) do")
+def dialogue_batch(pairs, end_id, pad_id):
+    for _, answer in pairs:
+        answer.append(end_id)
+    longest = max(len(q) + len(a) for q, a in pairs)
+    rows = [(q + a, [-100] * len(q) + a) for q, a in pairs]
+    return {
+        "input_ids": torch.tensor([ids + [pad_id] * (longest - len(ids)) for ids, _ in rows]),
+        "attention_mask": torch.tensor([[1] * len(ids) + [0] * (longest - len(ids)) for ids, _ in rows]),
+        "labels": torch.tensor([labels + [-100] * (longest - len(labels)) for _, labels in rows]),
+    }

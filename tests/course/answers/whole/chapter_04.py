@@ -363,14 +363,16 @@ def online_importance(fishers, decay):
     return reduce(step, fishers, {})
 
 
-@wrong("4.4", "the penalty is added once per micro-batch")  # penalty in every micro-batch, undivided
+@wrong(
+    "4.4", "the penalty pulls as many times too hard as there are micro-batches"
+)  # penalty in every micro-batch, undivided
 def gradient_of_step(model, micro_batches, penalty):
     model.zero_grad()
     for b in micro_batches:
         (model(**b).loss / len(micro_batches) + penalty.value(model)).backward()
 
 
-@wrong("4.4", "the penalty is divided by the number of micro-batches but added only o")  # penalty divided by k, once
+@wrong("4.4", "in the end the penalty is divided by the number of micro-batches")  # penalty divided by k, once
 def gradient_of_step(model, micro_batches, penalty):
     model.zero_grad()
     k = len(micro_batches)
@@ -553,3 +555,56 @@ def gradient_of_step(model, micro_batches, penalty):
     for batch in micro_batches:
         loss = model(**batch).loss / len(micro_batches)
     (loss + penalty.value(model)).backward()
+
+
+@wrong("4.1", "the batches' losses are weighted by labels[:, 2:], one column too few")
+def perplexity(model, batches):
+    model.eval()
+    with torch.no_grad():
+        pairs = [(float(model(**b).loss), int((b["labels"][:, 2:] != -100).sum())) for b in batches]
+    return math.exp(sum(loss * n for loss, n in pairs) / sum(n for _, n in pairs))
+
+
+def _step_with(penalised):
+    def gradient_of_step(model, micro_batches, penalty):
+        model.zero_grad()
+        loss = sum(model(**b).loss for b in micro_batches) / len(micro_batches)
+        (loss + penalised(penalty, model, len(micro_batches))).backward()
+
+    return gradient_of_step
+
+
+@torch.no_grad()
+def _without_a_graph(penalty, model, k):
+    return penalty.value(model)
+
+
+_MANY = (
+    "the penalty pulls as many times too hard as there are micro-batches: it is added in every round of the loop, or"
+)
+wrong("4.4", _MANY)(_step_with(lambda penalty, model, k: k * penalty.value(model)))
+_FEW = "in the end the penalty is divided by the number of micro-batches"
+wrong("4.4", _FEW)(_step_with(lambda penalty, model, k: sum(penalty.value(model) for _ in range(k)) / k**2))
+_LOST = "the penalty was asked for its value, but no gradient flows back from it"
+wrong("4.4", _LOST)(_step_with(_without_a_graph))
+wrong("4.4", _LOST)(_step_with(lambda penalty, model, k: penalty.value(model).item()))
+wrong("4.4", _LOST)(_step_with(lambda penalty, model, k: penalty.value(model).detach()))
+right("4.4")(_step_with(lambda penalty, model, k: penalty.value(model)))
+
+
+@right("4.4")  # looks at the penalty's value as well
+def gradient_of_step(model, micro_batches, penalty):
+    model.zero_grad()
+    for b in micro_batches:
+        (model(**b).loss / len(micro_batches)).backward()
+    with torch.no_grad():
+        assert penalty.value(model) > 0
+    penalty.add_gradient_(model)
+
+
+@wrong("4.3", "'head one' is missing: task 1 of 2 has that weight")  # only what the last task has
+def online_importance(fishers, decay):
+    return {
+        name: sum(decay ** (len(fishers) - 1 - t) * f[name] for t, f in enumerate(fishers) if name in f)
+        for name in fishers[-1]
+    }
