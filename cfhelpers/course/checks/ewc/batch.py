@@ -343,10 +343,6 @@ dialogue_batch = Exercise(
             _changed(lambda b, end, pad: {"input_ids": torch.where(b["attention_mask"] == 0, end, b["input_ids"])}),
         ),
         Mistake(
-            "padding is filled with −100. That is a label; ids are padded with pad_id.",
-            _changed(lambda b, end, pad: {"input_ids": torch.where(b["attention_mask"] == 0, -100, b["input_ids"])}),
-        ),
-        Mistake(
             "the first padding token behind each answer is a target: one too many.",
             _changed(lambda b, end, pad: {"labels": _one_more(b, pad)}),
         ),
