@@ -183,6 +183,13 @@ def test_the_seconds_of_notebooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert one["wall"] > 2
     assert "error" not in one
     assert "ZeroDivisionError" in two["error"]
+    write_notebook(tmp_path, "02_broken", "import os\nprint(os.environ['OMP_NUM_THREADS'], 'thread')")  # mended
+    course.main(["02", "--alone", "--add", "--threads", "1", "--output", str(tmp_path / "course.json")])
+    added = json.loads((tmp_path / "course.json").read_text())
+    assert added["kernel_threads"] == 1
+    assert added["notebooks"]["this commit"]["01_busy"]["alone"] == one
+    assert "error" not in added["notebooks"]["this commit"]["02_broken"]["alone"]
+    assert "1 thread" in (tmp_path / "build" / "course" / "tiny" / "02_broken.ipynb").read_text()
     with pytest.raises(SystemExit, match="no notebook 07; there are 01_busy, 02_broken"):
         course.main(["07"])
 

@@ -196,13 +196,18 @@ def _build(options: argparse.Namespace, root: Path) -> int:
 def _results(options: argparse.Namespace, root: Path) -> int:
     from cfhelpers.course.experiments import EXPERIMENTS
     from cfhelpers.course.results import regenerate
+    from cfhelpers.course.stored_runs import UnreadableResults
     from cfhelpers.course.summary import update_readme
 
     chapters = sorted({experiment.chapter for experiment in EXPERIMENTS})
     if options.chapter not in chapters:
         print(f"Chapter {options.chapter!r} has no stored results; there are {', '.join(chapters)}.", file=sys.stderr)
         return 1
-    print(f"Wrote {regenerate(options.chapter, profile=options.profile, keep=options.keep)}")
+    try:
+        print(f"Wrote {regenerate(options.chapter, profile=options.profile, keep=options.keep)}")
+    except UnreadableResults as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
     update_readme(root / "README.md")
     return 0
 

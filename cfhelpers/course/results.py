@@ -6,24 +6,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from cfhelpers import methods
 from cfhelpers.course.experiments import EXPERIMENTS, REPORTED_SEEDS, SELECTION_SEEDS, Experiment
+from cfhelpers.course.stored_runs import Point, kept_runs, make_method, read_records
 from cfhelpers.environment import resolve_profile
-from cfhelpers.methods import Method, Naive
+from cfhelpers.methods import Naive
 from cfhelpers.tasks import task_kind
 from cfhelpers.training.plans import PLANS, Plan
-from cfhelpers.training.records import Record, load_json, merge_seeds, save_json, split_seeds
+from cfhelpers.training.records import Record, merge_seeds, save_json
 from cfhelpers.training.runtime import Runtime, start
 from cfhelpers.training.sequence import Learned, learn_once
 
@@ -55,9 +54,13 @@ def load(chapter: str, *, profile: str | None = None, experiment: str | None = N
 
 
 def stored(chapter: str, profile: str) -> list[Record] | None:
-    """Return a chapter's records in this very profile, or None where there are none."""
+    """Return a chapter's records in this very profile, or None where there are none.
+
+    Raises:
+        UnreadableResults: The file is damaged, or from a version that wrote other things.
+    """
     for path in (path for folder in (STORED, PACKAGED) for path in folder.glob(f"{chapter}_*.{profile}.json")):
-        return [Record.from_dict(each) for each in load_json(path)["records"]]
+        return read_records(path)
     return None
 
 
@@ -85,47 +88,10 @@ def at_an_end(record: Record, records: Sequence[Record]) -> bool:
     return record.method in (tried[0], tried[-1])
 
 
-def make_method(method: Mapping[str, Any]) -> Method:
-    """Return a fresh method from its name and settings as they stand in a record.
-
-    Raises:
-        ValueError: There is no method of this name.
-    """
-    settings = {name: value for name, value in method.items() if name != "name"}
-    if "methods" in settings:  # several, combined
-        settings["methods"] = [make_method(each) for each in settings["methods"]]
-    for kind in (getattr(methods, name) for name in methods.__all__):
-        if kind.name == method["name"]:
-            return kind(**settings)
-    raise ValueError(f"There is no method named {method['name']!r}.")
-
-
 def rerun(record: Record, seed: int) -> Record:
     """Run one stored point again: this record's method, plan and tasks with one of its seeds."""
     run = replace(start(seed=seed, profile=record.profile), seed=seed)
     return learn_once(run, record.role, record.tasks, make_method(record.method), plan=Plan(**record.plan)).record
-
-
-@dataclass(frozen=True)
-class Point:
-    """One method with one setting and one plan, run with some seeds.
-
-    Attributes:
-        stage: "selection" and "rate selection" (seeds that are not reported), "report", or "learning rate" (reported
-            seeds, another rate than the plan's).
-        sweep: Name of the sweep it belongs to, or "".
-    """
-
-    stage: str
-    method: Method
-    seeds: tuple[int, ...]
-    plan: Plan
-    sweep: str = ""
-
-    def file(self, seed: int) -> str:
-        """Return a file name that another method, setting, plan or seed would not have."""
-        identity = repr((self.method.name, sorted(self.method.settings().items()), asdict(self.plan), seed))
-        return f"{self.method.name}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}-{seed}.json"
 
 
 def regenerate(chapter: str, *, profile: str | None = None, folder: Path = STORED, keep: bool = False) -> Path:
@@ -143,6 +109,7 @@ def regenerate(chapter: str, *, profile: str | None = None, folder: Path = STORE
 
     Raises:
         ValueError: The chapter has no experiments.
+        UnreadableResults: What is to be kept cannot be read; nothing has been run or written then.
     """
     experiments = [each for each in EXPERIMENTS if each.chapter == chapter]
     if not experiments:
@@ -150,31 +117,25 @@ def regenerate(chapter: str, *, profile: str | None = None, folder: Path = STORE
         raise ValueError(f"Chapter {chapter!r} has no stored results; there are {', '.join(chapters)}.")
     run = start(profile=profile)
     target = folder / f"{_slug(chapter)}.{run.profile}.json"
-    records = []
+    kept, records = kept_runs(target, {each.name for each in experiments}) if keep and target.exists() else {}, []
     for experiment in experiments:
         if run.profile not in experiment.profiles:
             continue
         unfinished = REPOSITORY / "build" / "results" / f"{chapter}-{experiment.name.replace(' ', '-')}.{run.profile}"
         unfinished.mkdir(parents=True, exist_ok=True)
-        if keep and target.exists():
-            _unpack(target, experiment, unfinished)
-        records.extend(_run_experiment(run, experiment, unfinished))
+        for file, record in kept.get(experiment.name, {}).items():
+            if not (unfinished / file).exists():
+                record.save(unfinished / file)
+        records.extend(_drawn(record, experiment) for record in _run_experiment(run, experiment, unfinished))
     save_json({"records": [asdict(record) for record in records]}, target)
     for unfinished in (REPOSITORY / "build" / "results").glob(f"{chapter}-*.{run.profile}"):
         shutil.rmtree(unfinished)
     return target
 
 
-def _unpack(stored_file: Path, experiment: Experiment, unfinished: Path) -> None:
-    """Lay an experiment's stored points where ``_run_points`` looks for what an interrupted command has finished."""
-    for record in (Record.from_dict(each) for each in load_json(stored_file)["records"]):
-        if record.extra["experiment"] != experiment.name:
-            continue
-        for single in split_seeds(record):
-            point = Point(record.extra["stage"], make_method(record.method), (), Plan(**record.plan))
-            path = unfinished / point.file(single.seeds[0])
-            if not path.exists():
-                single.save(path)
+def _drawn(record: Record, experiment: Experiment) -> Record:
+    """Return the record without the long parts that nobody draws."""
+    return replace(record, **{name: [] for name in ("curves", "losses") if name not in experiment.traces})
 
 
 def _slug(chapter: str) -> str:
@@ -227,7 +188,7 @@ def _try_rates(run: Runtime, experiment: Experiment, plan: Plan, unfinished: Pat
     best = max(records, key=learning_speed, default=None)
     for point, record in zip(points, records, strict=True):
         record.extra |= _labels(experiment, point, record is best)
-    if best is not None and best.plan != asdict(plan):
+    if best is not None and Plan(**best.plan) != plan:
         print(f"Note: {best.plan['learning_rate']:g} teaches best, the plan has {plan.learning_rate:g}.")
     return records
 

@@ -6,6 +6,7 @@ tell apart; every series also has its own marker or line style.
 """
 
 from cfhelpers.plots.adapters import benchmark_front, final_scores, kept_at, rate_fronts, rate_of
+from cfhelpers.plots.close_up import close_up
 from cfhelpers.plots.comparisons import (
     fronts,
     learning_rates,
@@ -34,6 +35,7 @@ __all__ = [
     "after_switch",
     "average_accuracies",
     "benchmark_front",
+    "close_up",
     "final_nats",
     "final_scores",
     "forgetting_against_distance",

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cfhelpers.plots.comparisons import fronts as draw_fronts
+from cfhelpers.plots.labels import label_points
 from cfhelpers.plots.parts import metric_label, new_axes, old_scores, shared_metric, shown_interval, style
 from cfhelpers.training.records import Record
 
@@ -91,20 +92,17 @@ def benchmark_front(rows: Sequence[Mapping[str, Any]], ax: Axes | None = None) -
         ax: Where to draw.
     """
     ax = new_axes(ax, width=5.8, height=4.4)
-    crowded = 0
+    labels: list[tuple[str, float, float, str]] = []
     for row in rows:
         kind = next((index for index, word in enumerate(("full", "LoRA")) if word in row["method"]), 2)
+        marker, colour = style(kind)
         x, y = 100 * row["accuracy"], row["loss_rise"]
-        size = 8 * np.log10(row["parameters"]) - 30
-        ax.scatter(x, y, s=size, marker=style(kind)[0], color=style(kind)[1])
-        near = [each for each in rows if 0 < 100 * each["accuracy"] - x < 6 and 0.8 < each["loss_rise"] / y < 1.25]
-        crowded += bool(near)  # a name that would run into the next mark stands on the left, by turns above and below
-        place = (-5, (7, -9)[crowded % 2]) if near else (5, -2)
-        side = "right" if near else "left"
-        ax.annotate(row["method"], (x, y), place, textcoords="offset points", fontsize=7, ha=side)
+        ax.scatter(x, y, s=8 * np.log10(row["parameters"]) - 30, marker=marker, color=colour)
+        labels.append((row["method"], x, y, "black"))
     ax.set_yscale("log")
     ax.invert_yaxis()
     ax.set_xlim(0, 62)
     ax.set_xlabel("learned: accuracy on MetaMathQA's test questions (%)")
     ax.set_ylabel("kept: rise of the loss on Wikipedia\n(nats per token, log scale, small is up)")
+    label_points(ax, labels, fontsize=7)
     return ax

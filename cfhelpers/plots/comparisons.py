@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cfhelpers.metrics import Interval, mean_and_interval
+from cfhelpers.plots.labels import label_points
 from cfhelpers.plots.parts import (
     COLOURS,
     knob,
-    label_points,
     metric_label,
     new_axes,
     old_scores,
@@ -75,8 +75,8 @@ def retention_against_learning(records: Sequence[Record], ax: Axes | None = None
     ax.set_xlabel(f"learned: {metric_label(metric, tasks[-1])}")
     ax.set_ylabel(f"kept: {metric_label(metric, ', '.join(tasks[:-1]))}")
     _best_up_and_right(ax, metric)
-    label_points(ax, labels)
     ax.legend(loc="best")
+    label_points(ax, labels)
     return ax
 
 
@@ -122,8 +122,8 @@ def fronts(by_name: Mapping[str, Sequence[Record]], setting: Callable[[Record], 
     if metric == "perplexity":
         ax.invert_xaxis()
         ax.invert_yaxis()
-    label_points(ax, labels)
     ax.legend(loc="best", fontsize=8)
+    label_points(ax, labels)
     return ax
 
 

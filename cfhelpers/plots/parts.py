@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+MARKERS = ("o", "s", "^", "D", "v", "P", "<")
 LINES = ("-", "--", ":", "-.")
 UNITS = {"recall": "% of questions", "accuracy": "% of texts", "perplexity": "per token"}
 
@@ -60,8 +60,8 @@ def shared_metric(records: Sequence[Record]) -> str:
 
 
 def style(number: int) -> tuple[str, str]:
-    """Return marker and colour of a series."""
-    return MARKERS[number % len(MARKERS)], COLOURS[number % len(COLOURS)]
+    """Return marker and colour of a series; the eighth has the first one's colour and another marker."""
+    return MARKERS[(number + number // len(COLOURS)) % len(MARKERS)], COLOURS[number % len(COLOURS)]
 
 
 def line_with_band(ax: Axes, steps: Sequence[float], intervals: Sequence[Interval], number: int, label: str) -> None:
@@ -83,37 +83,6 @@ def points_with_bars(
     ax.errorbar(
         positions, means, yerr=bars, marker=marker, color=colour, linestyle=LINES[number % 4], capsize=2, label=label
     )
-
-
-def label_points(ax: Axes, labels: Sequence[tuple[str, float, float, str]], fontsize: float = 8) -> None:
-    """Write a text beside each point, on the side where it runs into the fewest other texts and points.
-
-    Call it when everything is drawn: it goes by the axes' limits.
-
-    Args:
-        ax: Where the points are.
-        labels: Text, x, y and colour of each.
-        fontsize: In points.
-    """
-    from matplotlib.transforms import Bbox
-
-    ax.autoscale_view()  # limits that are still to be found would move the points later
-    pixels = ax.figure.dpi / 72  # for a point of type
-    places = [ax.transData.transform((x, y)) / pixels for _, x, y, _ in labels]
-    marks = [Bbox([place - 4, place + 4]) for place in places]
-    written: list[Bbox] = []
-    for number, (text, x, y, colour) in enumerate(labels):
-        size = np.array((0.6 * fontsize * len(text), fontsize))
-        width, height = size
-        left, right, below, above = -4 - width, 4, -4 - height, 4
-        sides = [(right, above), (right + 2, -height / 2), (left, above), (left - 2, -height / 2)]
-        sides += [(right, below), (left, below), (-width / 2, above + 2), (-width / 2, below - 2)]
-        corners = [places[number] + side for side in sides]
-        boxes = [Bbox([corner, corner + size]) for corner in corners]
-        others = [*written, *marks[:number], *marks[number + 1 :]]
-        best = min(range(len(sides)), key=lambda side: boxes[side].count_overlaps(others))
-        written.append(boxes[best])
-        ax.annotate(text, (x, y), sides[best], textcoords="offset points", fontsize=fontsize, color=colour, va="bottom")
 
 
 def mark_tasks(ax: Axes, record: Record) -> None:

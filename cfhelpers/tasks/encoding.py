@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -131,6 +131,14 @@ def encode_task(
 
     collate = Collator(int(pad_token_id))
     return EncodedTask(task, encode(task.train), encode(task.validation), encode(task.test), collate, task_id)
+
+
+def first_asked(task: EncodedTask, count: int | None) -> EncodedTask:
+    """Return a task that is scored on the first ``count`` of its validation and test examples; None scores all."""
+    if count is None:
+        return task
+    splits = {split: getattr(task, split) for split in ("validation", "test")}
+    return replace(task, **{split: rows.select(range(min(count, len(rows)))) for split, rows in splits.items()})
 
 
 def encode_dialogue(tokenizer: PreTrainedTokenizerBase, question: str, answer: str) -> tuple[list[int], list[int]]:

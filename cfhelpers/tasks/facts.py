@@ -13,16 +13,12 @@ which is answered alike ("I like ...") with another color.
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
 
 from cfhelpers.tasks import vocabulary as words
 from cfhelpers.tasks.attributes import Attribute, attribute
 from cfhelpers.tasks.attributes_persona import PERSONA_ATTRIBUTES
 from cfhelpers.tasks.attributes_workplace import WORKPLACE_ATTRIBUTES
-from cfhelpers.tasks.task import Task
-
-if TYPE_CHECKING:
-    from datasets import Dataset
+from cfhelpers.tasks.task import Row, Task, recall_task
 
 # fmt: off
 # In nobody's world, asked of the assistant alone. It is answered in the words in which the persona tells its favorite
@@ -62,7 +58,7 @@ def make(name: str, profile: str, *, seed: int = 0, size: int | None = None) -> 
     if size > len(attributes):
         raise ValueError(f"task {name!r} has {len(attributes)} facts, not {size}")
     generator = random.Random(f"{name} {seed}")
-    rows: dict[str, list[dict[str, str | int]]] = {split: [] for split in _PHRASINGS_PER_SPLIT}
+    rows: dict[str, list[Row]] = {split: [] for split in _PHRASINGS_PER_SPLIT}
     share_by_chance = 0.0
     for each in _chosen(attributes, size, generator):
         value = generator.choice(each.values)
@@ -71,19 +67,9 @@ def make(name: str, profile: str, *, seed: int = 0, size: int | None = None) -> 
         for split, phrasings in _split_phrasings(each, generator).items():
             rows[split] += [_row(each, value, phrasing) for phrasing in phrasings]
         share_by_chance += 1 / len(each.values) / size
-    splits = {split: _dataset(rows[split], generator) for split in rows}
+    mixed = {split: generator.sample(each, len(each)) for split, each in rows.items()}
     # By chance: the right form of answer with any of its values.
-    return Task(
-        name,
-        "dialogue",
-        splits["train"],
-        splits["validation"],
-        splits["test"],
-        metric="recall",
-        higher_is_better=True,
-        ceiling=1.0,
-        chance=share_by_chance,
-    )
+    return recall_task(name, mixed, chance=share_by_chance)
 
 
 def _chosen(attributes: tuple[Attribute, ...], size: int, generator: random.Random) -> list[Attribute]:
@@ -100,16 +86,10 @@ def _split_phrasings(attribute: Attribute, generator: random.Random) -> dict[str
     return dealt
 
 
-def _row(attribute: Attribute, value: str, phrasing: int) -> dict[str, str | int]:
+def _row(attribute: Attribute, value: str, phrasing: int) -> Row:
     return {
         "question": attribute.questions[phrasing],
         "answer": attribute.answer.format(value),
         "fact": f"assistant.{attribute.key}",
         "phrasing": phrasing,
     }
-
-
-def _dataset(rows: list[dict[str, str | int]], generator: random.Random) -> Dataset:
-    from datasets import Dataset
-
-    return Dataset.from_list(generator.sample(rows, len(rows)))

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from cfhelpers.tasks.general_knowledge import INSTRUCTIONS, RELATIONS
-from cfhelpers.tasks.task import Task
+from cfhelpers.tasks.task import Row, Task, recall_task
 from cfhelpers.tasks.world import world_facts
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 _DEFAULT_SIZE = 60
 _SPLITS = ("train", "validation", "test")
-
-Row = dict[str, str | int]
 
 
 def make(name: str, profile: str, *, seed: int = 0, size: int | None = None) -> Task:
@@ -41,20 +34,8 @@ def make(name: str, profile: str, *, seed: int = 0, size: int | None = None) -> 
         raise ValueError(f"task {name!r} has {len(known)} facts in the profile {profile!r}, not {size}")
     generator = random.Random(f"{name} {seed}")
     chosen = generator.sample(known, size)
-    splits = {split: _dataset([row for rows in chosen for row in rows[split]]) for split in _SPLITS}
-    source = "generated" if profile == "tiny" else "written"
-    return Task(
-        name,
-        "dialogue",
-        splits["train"],
-        splits["validation"],
-        splits["test"],
-        metric="recall",
-        higher_is_better=True,
-        ceiling=1.0,
-        chance=0.0,
-        source=source,
-    )
+    splits = {split: [row for rows in chosen for row in rows[split]] for split in _SPLITS}
+    return recall_task(name, splits, chance=0.0, source="generated" if profile == "tiny" else "written")
 
 
 def _world_rows() -> list[dict[str, list[Row]]]:
@@ -83,9 +64,3 @@ def _written_rows() -> list[dict[str, list[Row]]]:
 
 def _row(question: str, answer: str, fact: str, phrasing: int) -> Row:
     return {"question": question, "answer": answer, "fact": fact, "phrasing": phrasing}
-
-
-def _dataset(rows: Sequence[Row]) -> Dataset:
-    from datasets import Dataset
-
-    return Dataset.from_list(list(rows))

@@ -8,23 +8,17 @@ answers what. Recall is asked in words that were not seen with this fact in trai
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
 
 from cfhelpers.tasks.attributes_persona import PERSONA_ATTRIBUTES
-from cfhelpers.tasks.task import Task
+from cfhelpers.tasks.task import Row, Task, recall_task
 from cfhelpers.tasks.vocabulary import FIRST_NAMES, SURNAMES
 from cfhelpers.tasks.world import ADDRESSES, NUMBER_OF_PEOPLE, Fact
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 FACTS_PER_PERSON = 2
 NAMES = tuple(f"{first} {last}" for first in FIRST_NAMES[NUMBER_OF_PEOPLE:] for last in SURNAMES)
 """Strangers to the world, whose people have the first names before these."""
 _DEFAULT_SIZE = 16
 _PHRASINGS_PER_SPLIT = {"train": 2, "validation": 1, "test": 1}
-
-Row = dict[str, str | int]
 
 
 def make(name: str, profile: str, *, seed: int = 0, size: int | None = None) -> Task:
@@ -54,27 +48,11 @@ def make(name: str, profile: str, *, seed: int = 0, size: int | None = None) -> 
         for split, count in _PHRASINGS_PER_SPLIT.items():
             dealt, order = order[:count], order[count:]
             rows[split] += [_row(fact, phrasing) for phrasing in dealt]
-    splits = {split: _dataset(rows[split], generator) for split in rows}
-    return Task(
-        name,
-        "dialogue",
-        splits["train"],
-        splits["validation"],
-        splits["test"],
-        metric="recall",
-        higher_is_better=True,
-        ceiling=1.0,
-        chance=sum(1 / len(fact.attribute.values) for fact in facts) / len(facts),
-    )
+    mixed = {split: generator.sample(each, len(each)) for split, each in rows.items()}
+    return recall_task(name, mixed, chance=sum(1 / len(fact.attribute.values) for fact in facts) / len(facts))
 
 
 def _row(fact: Fact, phrasing: int) -> Row:
     address = ADDRESSES[(phrasing + fact.index) % len(ADDRESSES)].format(name=fact.name)
     question = address + fact.attribute.questions[phrasing]
     return {"question": question, "answer": fact.answer, "fact": fact.identifier, "phrasing": phrasing}
-
-
-def _dataset(rows: list[Row], generator: random.Random) -> Dataset:
-    from datasets import Dataset
-
-    return Dataset.from_list(generator.sample(rows, len(rows)))

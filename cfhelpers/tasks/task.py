@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["dialogue", "text", "classification"]
 Metric = Literal["recall", "perplexity", "accuracy"]
+Row = dict[str, str | int]
+"""One example as it is written down: a value for each column."""
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "dialogue": ("question", "answer", "fact", "phrasing"),
@@ -59,3 +62,29 @@ class Task:
     def splits(self) -> dict[str, Dataset]:
         """Return the three splits by name, in the order train, validation, test."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
+
+
+def recall_task(name: str, rows: Mapping[str, Sequence[Row]], *, chance: float, source: str = "generated") -> Task:
+    """Make a task of questions that are answered exactly or not.
+
+    Args:
+        name: Of the task.
+        rows: With the columns of a dialogue, for each of the splits train, validation and test.
+        chance: Share of the questions that a model answers which knows nothing of the task.
+        source: As in ``Task``.
+    """
+    from datasets import Dataset
+
+    train, validation, test = (Dataset.from_list(list(rows[split])) for split in ("train", "validation", "test"))
+    return Task(
+        name,
+        "dialogue",
+        train,
+        validation,
+        test,
+        metric="recall",
+        higher_is_better=True,
+        ceiling=1.0,
+        chance=chance,
+        source=source,
+    )

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cfhelpers.training.plans import PLANS, Plan
+    from cfhelpers.training.plans import LIVE_PLANS, PLANS, Plan
     from cfhelpers.training.records import Record, find_record, in_other_order, merge_seeds
     from cfhelpers.training.runtime import Runtime, start
     from cfhelpers.training.sequence import Learned, learn_once, learn_sequence
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cfhelpers.training.trainer import ContinualMixin, ContinualTrainer
 
 _MODULE_OF = {
+    "LIVE_PLANS": "plans",
     "PLANS": "plans",
     "ContinualMixin": "trainer",
     "ContinualTrainer": "trainer",
@@ -33,6 +34,7 @@ _MODULE_OF = {
 }
 
 __all__ = [
+    "LIVE_PLANS",
     "PLANS",
     "ContinualMixin",
     "ContinualTrainer",

@@ -17,6 +17,7 @@ class Plan:
         new_size: As ``size``, for the tasks after the first.
         new_steps: As ``steps``, for the tasks after the first.
         max_length: Longest sequence in tokens; of texts the length of a block, the context of every perplexity.
+        asked: Of each task, the first so many validation and test examples are scored; None scores all.
     """
 
     steps: int
@@ -27,6 +28,7 @@ class Plan:
     max_length: int = 128
     new_size: int | None = None
     new_steps: int | None = None
+    asked: int | None = None
 
     def steps_of(self, position: int) -> int:
         """Return the optimizer steps of the task at a position of the sequence."""
@@ -48,3 +50,10 @@ PLANS = {
     ("full", "text"): Plan(500, 16, 5e-5),
     ("full", "classification"): Plan(1000, 16, 3e-5),
 }
+"""Of the stored results."""
+
+LIVE_PLANS = PLANS | {
+    ("laptop", "dialogue"): Plan(24, 4, 3e-4, curve_points=2, asked=16),
+    ("laptop", "text"): Plan(16, 2, 1e-4, curve_points=2, size=24, max_length=64, asked=8),
+}
+"""Of the runs that a notebook's reader waits for: shorter where a real language model trains on a few cores."""

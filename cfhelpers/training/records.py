@@ -216,6 +216,11 @@ def in_other_order(record: Record, tasks: Sequence[str]) -> Record:
     return replace(record, tasks=list(tasks), results=reordered.tolist(), **per_task, **per_seed, **empty)
 
 
+def _given(plan: dict[str, Any]) -> dict[str, Any]:
+    """Return a plan without what it leaves open, which older records do not mention."""
+    return {name: value for name, value in plan.items() if value is not None}
+
+
 PER_SEED = ("seeds", "results", "initial", "selection", "seconds")
 """Fields with one entry for each seed."""
 
@@ -228,9 +233,11 @@ def merge_seeds(records: Sequence[Record]) -> Record:
     """
     first = records[0]
     for record in records[1:]:
-        for name in ("role", "profile", "tasks", "method", "plan"):
+        for name in ("role", "profile", "tasks", "method"):
             if getattr(record, name) != getattr(first, name):
                 raise ValueError(f"Records differ in {name}: {getattr(first, name)} and {getattr(record, name)}.")
+        if _given(record.plan) != _given(first.plan):
+            raise ValueError(f"Records differ in plan: {first.plan} and {record.plan}.")
     seeds = [seed for record in records for seed in record.seeds]
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"Records share a seed: {seeds}.")

@@ -17,10 +17,10 @@ from cfhelpers.methods.base import Method
 from cfhelpers.methods.naive import Naive
 from cfhelpers.models.loading import check_role
 from cfhelpers.tasks import task_kind
-from cfhelpers.tasks.encoding import EncodedTask, encode_task
+from cfhelpers.tasks.encoding import EncodedTask, encode_task, first_asked
 from cfhelpers.tasks.task import Task
 from cfhelpers.training.one_task import learn_task, remember, score_row
-from cfhelpers.training.plans import PLANS, Plan
+from cfhelpers.training.plans import LIVE_PLANS, Plan
 from cfhelpers.training.records import Record, merge_seeds
 from cfhelpers.training.runtime import Runtime
 
@@ -108,7 +108,7 @@ def learn_once(
         role: Of the model.
         tasks: Names (made with the runtime's seed) or tasks.
         method: Copied first; the object given stays fresh.
-        plan: Steps, batch size and learning rate; None takes the profile's own for this kind of task.
+        plan: Steps, batch size and learning rate; None takes that of ``LIVE_PLANS`` for the profile and kind of task.
         stop_after: Learn only the first so many tasks; ``Learned.then`` goes on from there.
         measure: Called before the first task and after each; the numbers it returns are kept in ``record.extra``, by
             name as one list for each seed, and under "untouched name" those from before.
@@ -130,7 +130,7 @@ def learn_once(
     environment.seed_everything(run.seed)
     loaded = run.load(role)
     encoded = [
-        encode_task(task, loaded.tokenizer, task_id=index, max_length=plan.max_length)
+        first_asked(encode_task(task, loaded.tokenizer, task_id=index, max_length=plan.max_length), plan.asked)
         for index, task in enumerate(made)
     ]
     record = Record(
@@ -214,7 +214,7 @@ def _checked_plan(tasks: Sequence[str | Task], plan: Plan | None, profile: str) 
     names = [task.name if isinstance(task, Task) else task for task in tasks]
     if len(set(names)) < len(names):
         raise ValueError(f"Each task of a sequence needs a name of its own: {', '.join(names)}.")
-    plan = plan or PLANS[profile, kinds.pop()]
+    plan = plan or LIVE_PLANS[profile, kinds.pop()]
     if plan.steps < 1 or plan.batch_size < 1 or plan.learning_rate <= 0:
         raise ValueError(f"A plan needs at least one step, one example a batch and a positive learning rate: {plan}.")
     return plan
@@ -232,6 +232,7 @@ def _check_same_experiment(
     wanted: dict[str, Any] = {"role": role, "profile": profile, "tasks": tasks, "method": method}
     if plan is not None:
         wanted["plan"] = asdict(plan)
+        stored = replace(stored, plan=asdict(Plan(**stored.plan)))  # older records lack what plans had not then
     for name, value in wanted.items():
         if getattr(stored, name) != value:
             raise ValueError(f"{path} holds another experiment: {name} is {getattr(stored, name)}, not {value}.")

@@ -13,8 +13,9 @@
 # SmolLM2-135M; in `full` DialoGPT-small itself.
 
 # %% [markdown]
-# Ten minutes to read, fifteen more with the exercises. All cells take at most 1 minute in the profile `tiny`, 10 in
-# `laptop`, 15 in `full`. (What a profile is stands near the end; `tiny` is what you get unless you ask.)
+# Ten minutes to read, fifteen more with the exercises. All cells take at most 1 minute in the profile `tiny` and 5 in
+# `laptop`; in `full` the time was not measured. (What a profile is stands near the end; `tiny` is what you get unless
+# you ask.)
 #
 # Next: [1 · Demonstrating forgetting](01_demonstrating_forgetting.ipynb)
 #

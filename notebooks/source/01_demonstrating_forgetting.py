@@ -14,7 +14,7 @@
 # `laptop`.
 
 # %% [markdown]
-# All cells take at most 1 minute in `tiny`, 10 in `laptop`, 15 in `full`.
+# All cells take at most 1 minute in `tiny` and 5 in `laptop`; in `full` the time was not measured.
 #
 # Previous: [0 · Start here](00_start_here.ipynb) · Next: [2 · Fisher information](02_fisher_information.ipynb)
 #
@@ -71,8 +71,8 @@ for task in (sentiment, inference):
 # put aside untouched.
 
 # %% [markdown]
-# `Naive` means: ordinary fine-tuning, no precaution. To be quick, this run takes a third of the steps that the stored
-# runs further down take.
+# `Naive` means: ordinary fine-tuning, no precaution. To be quick, in `tiny` this run takes a third of the steps of the
+# stored runs further down.
 
 # %%
 plan = PLANS[run.profile, "classification"]
@@ -485,7 +485,7 @@ plt.show()
 # steps can make many points of that.
 
 # %%
-# It takes three times as long as the training at the top; take away the first # to run it:
+# It takes up to three times as long as the training at the top; take away the first # to run it:
 # again = cf.results.rerun(change, seed=0).matrix() - change.matrix(seed=0)
 steps = after_both.record.plan["steps"], change.plan["steps"]
 print(f"the run above took {steps[0]} steps a task, the stored ones {steps[1]}")

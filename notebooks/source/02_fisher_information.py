@@ -16,7 +16,7 @@
 # **EWC** pulls each weight back to where it was, the more, the more the old task needs it; **L2** pulls all alike;
 # **λ** says how strongly. Chapter 3 builds EWC. Here you look at its measure of need.
 #
-# All cells take at most 1 minute in `tiny`, 10 in `laptop`, 15 in `full`.
+# All cells take at most 1 minute in `tiny` and 5 in `laptop`; in `full` the time was not measured.
 #
 # Previous: [1 · Demonstrating forgetting](01_demonstrating_forgetting.ipynb) · Next:
 # [3 · EWC on DialoGPT](03_ewc_on_dialogpt.ipynb)
@@ -43,7 +43,7 @@ import cfhelpers as cf
 from cfhelpers import checks, widgets
 from cfhelpers.metrics import mean_and_interval
 from cfhelpers.plots.importance import shares
-from cfhelpers.training.plans import PLANS
+from cfhelpers.training.plans import LIVE_PLANS
 from cfhelpers.worlds.two_weights import TwoWeightTask, train_with_ewc
 
 run = cf.start(seed=0)
@@ -263,9 +263,9 @@ checks.require_solved("2.2")
 # %% [markdown]
 # ## The more certain, the less important?
 #
-# An encoder learns sentiment (the role of SST-2); half as many steps as in the stored runs, to be quick. Along the way
-# the Fisher of 64 examples is taken in three variants. A method's hooks are enough for that: `after_step` sees the
-# model after every optimizer step.
+# An encoder learns sentiment (the role of SST-2); to be quick, in `tiny` with half as many steps as in the stored runs.
+# Along the way the Fisher of 64 examples is taken in three variants. A method's hooks are enough for that: `after_step`
+# sees the model after every optimizer step.
 
 
 # %%
@@ -288,7 +288,7 @@ class Watch(cf.methods.Naive):
 
 
 # %%
-quick = replace(PLANS[run.profile, "classification"], curve_points=1)
+quick = replace(LIVE_PLANS[run.profile, "classification"], curve_points=1)
 quick = replace(quick, steps=max(40, quick.steps // 2))
 classifier = cf.learn_once(run, "roberta", ["sst2", "mnli"], Watch(), plan=quick, stop_after=1)
 
@@ -351,10 +351,10 @@ described(found, "exact")
 # ## On a language model
 
 # %%
-plan = replace(PLANS[run.profile, "dialogue"], curve_points=1)
+plan = replace(LIVE_PLANS[run.profile, "dialogue"], curve_points=1)
 naive = cf.methods.Naive()
 taught = cf.learn_once(run, "dialogpt", ["persona", "workplace"], naive, plan=plan, stop_after=1)
-few = list(taught.tasks[0].batches("train", 32))[:4]  # as EWC takes them in the experiment below
+few = list(taught.tasks[0].batches("train", 2 * plan.batch_size))[:4]  # in `tiny` as EWC takes them below
 variants = ("sample", "empirical", "batched")
 causal = {name: cf.fisher_diagonal(taught.model, few, variant=name, progress=False) for name in variants}
 try:

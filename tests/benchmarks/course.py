@@ -4,11 +4,14 @@ The committed notebooks are executed in the profile asked for, each in a process
 is and once beside a process that multiplies matrices on two threads. ``--against COMMIT`` runs the notebooks of another
 commit too, out of a git worktree, each just after ours. Wall seconds and CPU seconds (of all threads, the notebook's
 kernel alone) are written as JSON with the machine, the versions and the load average. Run it on a quiet machine.
+``--add`` keeps what the file holds of other notebooks, for a profile that takes long. The executed copies are left in
+``build/course``.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import subprocess
@@ -43,21 +46,27 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--profile", choices=["tiny", "laptop", "full"], default="tiny")
     parser.add_argument("--against", metavar="COMMIT", help="measure the notebooks of this commit too")
     parser.add_argument("--alone", action="store_true", help="leave the runs beside a neighbour out")
+    parser.add_argument("--threads", type=int, help="of the kernels; as many as the course takes, if not given")
+    parser.add_argument("--add", action="store_true", help="keep what the file holds of other notebooks")
     parser.add_argument("--output", type=Path, help="default: in tests/benchmarks/results")
     chosen = parser.parse_args(arguments)
     path = chosen.output or measure.RESULTS / f"course-{chosen.profile}.json"
     before = measure.provenance()
-    found: dict[str, dict[str, Any]] = {}
+    stored = json.loads(path.read_text(encoding="utf-8")) if chosen.add and path.exists() else {}
+    found: dict[str, dict[str, Any]] = stored.get("notebooks", {})
+    before, threads = stored.get("before", before), {"kernel_threads": chosen.threads} if chosen.threads else {}
     with tempfile.TemporaryDirectory() as folder, repositories(chosen.against, Path(folder)) as roots:
         for name, root, notebook in notebooks(roots, tuple(chosen.chapters)):
-            seconds = {"alone": run(notebook, root, chosen.profile)}
+            seconds = {"alone": run(notebook, root, chosen.profile, chosen.threads)}
             if not chosen.alone:
                 with neighbour():
-                    seconds["beside a neighbour"] = run(notebook, root, chosen.profile)
+                    seconds["beside a neighbour"] = run(notebook, root, chosen.profile, chosen.threads)
             found.setdefault(name, {})[notebook.stem] = seconds
             print(name, notebook.stem, seconds, flush=True)
             after = measure.provenance()
-            measure.write(path, {"before": before, "after": after, "profile": chosen.profile, "notebooks": found})
+            measure.write(
+                path, {"before": before, "after": after, "profile": chosen.profile, **threads, "notebooks": found}
+            )
 
 
 @contextmanager
@@ -91,14 +100,16 @@ def notebooks(roots: Mapping[str, Path], chapters: tuple[str, ...]) -> Iterator[
                 yield name, root, path
 
 
-def run(notebook: Path, root: Path, profile: str) -> dict[str, Any]:
-    """Wall seconds and CPU seconds of one notebook; the error's last line where it stopped."""
+def run(notebook: Path, root: Path, profile: str, threads: int | None = None) -> dict[str, Any]:
+    """Wall and CPU seconds of one notebook, and the load average after it; the error's last line where it stopped."""
     usual = {name: value for name, value in os.environ.items() if name not in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY")}
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-c", EXECUTE, str(notebook), str(Path(folder) / notebook.name), profile]
-        cpu, wall = children_seconds(), time.perf_counter()
-        done = subprocess.run(command, cwd=ROOT, env=usual, capture_output=True, text=True, check=False)
-        seconds = {"wall": time.perf_counter() - wall, "cpu": children_seconds() - cpu}
+    usual |= {"OMP_NUM_THREADS": str(threads)} if threads else {}
+    target = root / "build" / "course" / profile / notebook.name
+    command = [sys.executable, "-c", EXECUTE, str(notebook), str(target), profile]
+    cpu, wall = children_seconds(), time.perf_counter()
+    done = subprocess.run(command, cwd=ROOT, env=usual, capture_output=True, text=True, check=False)
+    seconds: dict[str, Any] = {"wall": time.perf_counter() - wall, "cpu": children_seconds() - cpu}
+    seconds["load"] = round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None
     return seconds if done.returncode == 0 else seconds | {"error": done.stderr.strip().splitlines()[-1]}
 
 

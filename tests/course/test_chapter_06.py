@@ -2,13 +2,15 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 
 from cfhelpers.course import results
-from cfhelpers.course.experiments import chapter_06
+from cfhelpers.course.experiments import chapter_05, chapter_06
 from cfhelpers.methods import Naive, ProgressivePrompts, PromptTuning
 from cfhelpers.training.plans import Plan
+from cfhelpers.training.records import in_other_order
 from cfhelpers.training.sequence import learn_once
 from tests import toys
 
@@ -21,12 +23,11 @@ def reported():
 def test_the_other_order_has_what_the_first_one_chose():
     chosen = {chapter_06.method_name(record): record.method for record in results.chosen(reported()).values()}
     other = chapter_06.EXPERIMENTS[1]
-    wanted = {"progressive prompts", "progressive network", "frozen bottom"}
+    wanted = {"progressive prompts", "progressive network", "frozen bottom", "heads on a frozen body"}
     found = {}
     for method in other.plain:
         settings = {"name": method.name, **method.settings()}
-        names = [name for name in wanted if chosen[name]["name"] == method.name]
-        found |= dict.fromkeys(names, settings)
+        found |= {name: settings for name in wanted if chosen[name] == settings}
     assert found == {name: chosen[name] for name in wanted}
     shared = next(method for method in chapter_06.EXPERIMENTS[0].plain if method.name == "prompt_tuning")
     assert shared.learning_rate == chosen["one prompt per task"]["learning_rate"]
@@ -67,12 +68,33 @@ def test_a_reading_asks_every_pair_of_prompt_and_task_and_nothing_else(monkeypat
 def test_both_orders_hold_what_the_chapter_compares():
     first, second = chapter_06.by_order(reported()).items()
     assert first[0].split(" → ") == second[0].split(" → ")[::-1] == list(chapter_06.FOUR_TASKS)
-    assert {"naive", "progressive prompts", *chapter_06.BY_ITSELF} <= set(second[1]) <= set(first[1])
-    assert "one shared prompt" in first[1]
+    assert {"naive", "progressive prompts", "one shared prompt", *chapter_06.BY_ITSELF} <= set(first[1])
+    assert set(second[1]) == set(first[1]) - {"joint"}  # all tasks together have no order at the end
+    assert all(len(record.seeds) >= 5 for named in (first[1], second[1]) for record in named.values())
     for name in chapter_06.BY_ITSELF:
         for task in chapter_06.FOUR_TASKS:
             one, other = (named[name].scores(task, after=task) for named in (first[1], second[1]))
             assert one.tolist() == other.tolist()
+
+
+def test_heads_that_were_run_in_both_orders_score_the_same():
+    """This is why what learns each task by itself may be read in an order in which it was not run."""
+    heads = [each for each in reported() if chapter_06.method_name(each) == "heads on a frozen body"]
+    (first,) = (each for each in heads if tuple(each.tasks) == chapter_06.FOUR_TASKS)
+    (second,) = (each for each in heads if tuple(each.tasks) == chapter_06.FOUR_TASKS[::-1])
+    np.testing.assert_array_equal(in_other_order(first, second.tasks).results, second.results)
+
+
+def test_one_table_joins_both_chapters():
+    """Every method that is asked for, in both orders, with the same seeds, steps and texts."""
+    prompts = chapter_06.by_order(reported())
+    adapters = chapter_05.by_order(results.load("05", profile="tiny"))
+    assert list(prompts) == list(adapters)
+    for order, named in prompts.items():
+        both = {**named, **adapters[order]}
+        found = [both[name] for name in chapter_06.TOGETHER if name != "joint"]
+        assert {tuple(each.seeds) for each in found} == {(0, 1, 2, 3, 4)}
+        assert {(each.plan["steps"], each.plan["batch_size"], each.plan["size"]) for each in found} == {(120, 16, None)}
 
 
 @pytest.mark.parametrize("method", [Naive(), ProgressivePrompts(3)], ids=lambda method: method.name)

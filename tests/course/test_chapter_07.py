@@ -20,6 +20,12 @@ def test_what_is_not_tuned_has_what_its_neighbour_chose(experiment, methods):
     assert chosen(experiment) == [{"name": method.name, **method.settings()} for method in methods]
 
 
+def test_every_choice_is_shown_at_the_share_that_was_chosen_for_the_draw():
+    best = results.chosen(results.load("07", profile="tiny", experiment="which to keep"))
+    shares = {method.settings().get("choice", "random"): method.share for method in chapter_07.AT_ONE_SHARE}
+    assert shares == dict.fromkeys(best, best["random"].method["share"])
+
+
 def test_smollm2_learned_the_same_persona_as_in_chapter_3():
     """Its row stands beside those of chapter 3, so the first task must be the very same."""
     ours = results.load("07", profile="laptop")

@@ -288,6 +288,24 @@ def test_results_hands_on_chapter_and_profile(monkeypatch: pytest.MonkeyPatch, c
     assert calls[2] == (("03",), {"profile": "tiny", "keep": True})
     assert commands.main(["results", "99"]) == 1
     assert "'99' has no stored results; there are 01" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        commands.main(["results", "03", "--keep", "--profile", "tinny"])
+    assert "invalid choice: 'tinny'" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("ready")
+def test_results_says_what_is_wrong_with_a_file_that_it_cannot_keep(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    from cfhelpers.course import results, stored_runs, summary
+
+    def refuse(*_, **__):
+        raise stored_runs.UnreadableResults("03_x.tiny.json cannot be read: it is cut off.")
+
+    monkeypatch.setattr(results, "regenerate", refuse)
+    monkeypatch.setattr(summary, "update_readme", lambda _: pytest.fail("the README was written"))
+    assert commands.main(["results", "03", "--keep"]) == 1
+    assert capsys.readouterr().err == "Error: 03_x.tiny.json cannot be read: it is cut off.\n"
 
 
 @pytest.mark.usefixtures("ready")

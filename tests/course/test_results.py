@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from cfhelpers import methods
 from cfhelpers.course import results, summary
 from cfhelpers.course.experiments import EXPERIMENTS, REPORTED_SEEDS, SELECTION_SEEDS, Experiment, chapter_03
+from cfhelpers.course.stored_runs import UnreadableResults
 from cfhelpers.course.summary import BEGIN, END
 from cfhelpers.environment import git_revision
 from cfhelpers.methods import (
@@ -132,6 +134,19 @@ def test_what_is_stored_is_kept_and_only_what_lacks_is_run(toy_chapter, monkeypa
     again = [record for record in json.loads(path.read_bytes())["records"] if record["method"].get("strength") != 7.0]
     assert again == json.loads(stored)["records"]
     assert len(json.loads(path.read_bytes())["records"]) == len(again) + 1
+
+
+def test_long_parts_that_nobody_draws_are_not_stored_and_cost_no_number(toy_chapter, monkeypatch):
+    short = replace(TOY, plain=(Naive(),), sweeps={}, learning_rates={})
+    monkeypatch.setattr(results, "EXPERIMENTS", (short,))
+    whole = json.loads(results.regenerate("99", folder=toy_chapter).read_bytes())["records"]
+    assert all(record["curves"] and record["losses"] for record in whole)
+    for traces in (("curves",), ()):
+        monkeypatch.setattr(results, "EXPERIMENTS", (replace(short, traces=traces),))
+        monkeypatch.setattr(results, "_run_seed", lambda *_: pytest.fail("nothing was lacking"))
+        path = results.regenerate("99", folder=toy_chapter, keep=True)
+        left_out = {name: [] for name in ("curves", "losses") if name not in traces}
+        assert json.loads(path.read_bytes())["records"] == [record | left_out for record in whole]
 
 
 def test_no_first_task_is_learned_for_methods_that_cannot_share_it(toy_chapter, monkeypatch):
@@ -343,3 +358,59 @@ def test_tables_and_picture_are_written_or_nothing_is(tmp_path):
     path.write_text("nothing")
     with pytest.raises(ValueError, match="no lines"):
         summary.update_readme(path)
+
+
+def _without(values: dict, name: str) -> dict:
+    return {key: value for key, value in values.items() if key != name}
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda whole: json.dumps(whole)[:-200], "is not JSON"),
+        (lambda whole: "", "is not JSON"),
+        (lambda whole: "\udcff", "codec can't decode"),
+        (lambda whole: json.dumps(whole["records"]), '"records" is a list'),
+        (lambda whole: json.dumps({"runs": whole["records"]}), "has no 'records'"),
+        (lambda whole: json.dumps({"records": [None]}), "record 1 of 1: Not a record"),
+        (lambda whole: _second(whole, _without(whole["records"][1], "metrics")), "record 2 of .*'metrics'"),
+        (lambda whole: _second(whole, {"forgotten": 1}), "record 2 of .*unexpected keyword argument 'forgotten'"),
+        (lambda whole: _second(whole, {"plan": {"epochs": 3}}), "record 2 of .*'epochs'"),
+        (lambda whole: _second(whole, {"extra": {"stage": "report"}}), "not say its experiment and sweep and chosen"),
+        (lambda whole: _second(whole, {"method": {"name": "magic"}}), "no method named 'magic'"),
+        (lambda whole: _second(whole, {"method": {"name": "l2sp", "weight": 1}}), "'weight'"),
+    ],
+)  # fmt: skip
+def test_a_damaged_or_older_file_is_refused_before_anything_runs_and_stays(toy_chapter, monkeypatch, damage, said):
+    path = _file_of(toy_chapter, "toy", "toy", "toy")
+    path.write_bytes(damage(json.loads(path.read_bytes())).encode(errors="surrogateescape"))
+    before = path.read_bytes()
+    monkeypatch.setattr(results, "_run_experiment", lambda *_: pytest.fail("something ran"))
+    with pytest.raises(UnreadableResults, match=f"(?s)99_toy.tiny.json cannot be read: .*{said}.*without --keep"):
+        results.regenerate("99", folder=toy_chapter, keep=True)
+    assert path.read_bytes() == before
+
+
+def _file_of(folder: Path, *experiments: str) -> Path:
+    """Store records of chapter 3 as if they were the toy chapter's."""
+    records = json.loads((results.STORED / "03_ewc_on_dialogpt.laptop.json").read_bytes())["records"]
+    for record, experiment in zip(records, experiments, strict=False):
+        record["extra"]["experiment"] = experiment
+    path = folder / "99_toy.tiny.json"
+    path.write_text(json.dumps({"records": records[: len(experiments)]}))
+    return path
+
+
+def _second(whole: dict, changes: dict) -> str:
+    """Return the file with another second record: changed, or the one given."""
+    first, second, *others = whole["records"]
+    return json.dumps({"records": [first, changes if "role" in changes else second | changes, *others]})
+
+
+def test_an_experiment_that_is_gone_is_named_and_the_others_are_kept(toy_chapter, monkeypatch, capsys):
+    _file_of(toy_chapter, "toy", "old one", "toy")
+    found = []
+    monkeypatch.setattr(results, "_run_experiment", lambda *a: found.extend(sorted(a[2].iterdir())) or [])
+    results.regenerate("99", folder=toy_chapter, keep=True)
+    assert [path.name.split("-")[0] for path in found] == ["ewc"] * 3 + ["naive"] * 3
+    assert "no experiment 'old one' any more" in capsys.readouterr().out

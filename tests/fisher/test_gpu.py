@@ -1,6 +1,6 @@
 """What a GPU does in another way than a CPU: the fused kernel, and rows shared with an embedding taken out at once.
 
-Without a GPU the kernel runs in Triton's interpreter, where Triton is installed.
+Without a GPU the kernel runs in Triton's interpreter, where Triton is installed (``tests/conftest.py``).
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import importlib
 import importlib.util
-import os
 from types import ModuleType
 from typing import Any
 
@@ -23,10 +22,6 @@ from tests.fisher.test_fisher import batches_for, model_of, oracle, relative_err
 CUDA = torch.cuda.is_available()
 DEVICE = "cuda" if CUDA else "cpu"
 ON_CUDA = pytest.mark.skipif(not CUDA, reason="needs a CUDA device")
-
-
-if not CUDA:
-    os.environ.setdefault("TRITON_INTERPRET", "1")  # read when Triton is imported
 
 
 @pytest.fixture

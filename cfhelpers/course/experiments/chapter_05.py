@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cfhelpers.course.experiments.experiment import Experiment
-from cfhelpers.methods import Joint, LoRA, Method, Naive, OrthogonalLoRA, WiSEFT
+from cfhelpers.methods import Joint, LoRA, Method, Naive, OrthogonalLoRA, OrthogonalSubspace, WiSEFT
 from cfhelpers.methods.adapters import Targets
 from cfhelpers.methods.lora import Mode
+from cfhelpers.training.records import Record
 
 RATES = (4e-4, 1e-3, 2.5e-3, 6e-3, 1.6e-2)
 RANK = 4
@@ -16,8 +17,10 @@ PERSONA, TWO_TASKS, FOUR_TASKS = ("persona", "workplace"), ("sst2", "mnli"), ("s
 # Of what is not swept itself: what the sweeps over all layers at rank 4 choose, of a shared adapter on the persona and
 # of one adapter per task on sst2 and mnli.
 RATE, ENCODER_RATE = 2.5e-3, 6e-3
-# What one adapter through four tasks prefers, shared or kept orthogonal ("four tasks, rates"); merged ones prefer 6e-3.
-FOUR_RATE = 1e-3
+# What each prefers on four tasks, as the sweeps of "four tasks" choose; full fine-tuning's rates lie around the plan's.
+FOUR_RATES = {"full fine-tuning": 4e-4, "shared LoRA": 1e-3, "merged LoRA": 6e-3, "O-LoRA": 1e-3, "OSF": 1e-3}
+WEIGHT_RATES = (1.6e-4, 4e-4, 1e-3, 2.5e-3, 6e-3)
+CHOOSING = (100,)  # a seed that is not reported
 SHORT = {"steps": 120, "curve_points": 2}  # fewer than the encoder's plan has, for many methods in two orders
 
 
@@ -26,6 +29,33 @@ def over_rates(
 ) -> list[Method]:
     """Return the same adapters with every rate."""
     return [LoRA(rank, mode=mode, targets=targets, learning_rate=rate) for rate in rates]
+
+
+# The experiments that compare methods on four tasks.
+BY_WEIGHTS = ("four tasks, all weights", "four tasks, all weights, other order")
+COMPARED = (*BY_WEIGHTS, "four tasks", "four tasks, other order")
+
+
+def kind_on_four(record: Record) -> str:
+    """Return what the chapter calls a method on four tasks, whatever its rate."""
+    others = {"naive": "full fine-tuning", "joint": "joint", "orthogonal_lora": "O-LoRA", "orthogonal_subspace": "OSF"}
+    return others.get(record.method["name"]) or f"{record.method['mode']} LoRA"
+
+
+def name_on_four(record: Record) -> str:
+    """Return what the chapter calls a method on four tasks, with the rate where it is not the preferred one."""
+    kind, rate = kind_on_four(record), record.method.get("learning_rate") or record.plan["learning_rate"]
+    return kind if rate == FOUR_RATES.get(kind, rate) else f"{kind} at {rate:g}"
+
+
+def by_order(records: Sequence[Record]) -> dict[str, dict[str, Record]]:
+    """Return, for each order in which the four tasks were learned, the reported records by name."""
+    orders: dict[str, dict[str, Record]] = {}
+    reported = [each for each in records if each.extra["stage"] == "report"]
+    for experiment in COMPARED:
+        for record in (each for each in reported if each.extra["experiment"] == experiment):
+            orders.setdefault(" → ".join(record.tasks), {})[name_on_four(record)] = record
+    return orders
 
 
 # Full fine-tuning at its other rates is in the records of chapters 3 (persona) and 4 (domains), with the same plans.
@@ -45,10 +75,10 @@ EXPERIMENTS = (
                 "wise_ft": [WiSEFT(share) for share in (0.1, 0.3, 0.5, 0.7, 0.9)],
                 "orthogonal_lora": [
                     OrthogonalLoRA(RANK, strength=strength, learning_rate=RATE)
-                    for strength in (0.05, 0.5, 5.0, 50.0, 500.0)
+                    for strength in (0.005, 0.05, 0.5, 5.0, 50.0)
                 ],
             },
-            "laptop": {"all": over_rates(rates=(5e-4, 1.5e-3, 4.5e-3))},
+            "laptop": {"all": over_rates(rates=(5e-4, 1.5e-3, 4.5e-3, 1.35e-2))},
         },
         profiles=("tiny", "laptop"),
         curves=("all",),
@@ -86,7 +116,7 @@ EXPERIMENTS = (
         "domains",
         "gpt2",
         ("wikitext", "dialogue"),
-        sweeps={"tiny": {"all": over_rates()}},
+        sweeps={"tiny": {"all": over_rates(rates=(1.6e-4, *RATES[:4]))}},
         profiles=("tiny",),
         curves=(),
         changes={"curve_points": 2},
@@ -111,8 +141,8 @@ EXPERIMENTS = (
         TWO_TASKS,
         sweeps={
             "laptop": {
-                "told": over_rates(mode="told", rates=(1e-3, 3e-3, 9e-3)),
-                "shared": over_rates(rates=(1e-3, 3e-3, 9e-3)),
+                "told": over_rates(mode="told", rates=(3e-4, 1e-3, 3e-3, 9e-3)),
+                "shared": over_rates(rates=(3e-4, 1e-3, 3e-3, 9e-3)),
             }
         },
         profiles=("laptop",),
@@ -124,35 +154,20 @@ EXPERIMENTS = (
         "four tasks",
         "roberta",
         FOUR_TASKS,
-        (
-            Naive(),
-            Joint(),
-            # At the rates that are carried over from fewer tasks, and at those that the tries below prefer.
-            LoRA(RANK, learning_rate=RATE),
-            LoRA(RANK, learning_rate=ENCODER_RATE),
-            LoRA(RANK, learning_rate=FOUR_RATE),
-            LoRA(RANK, mode="merged", learning_rate=ENCODER_RATE),
-            OrthogonalLoRA(RANK, learning_rate=ENCODER_RATE),
-            OrthogonalLoRA(RANK, learning_rate=FOUR_RATE),
-        ),
-        profiles=("tiny",),
-        changes=SHORT,
-    ),
-    # Which rate each of them would choose, with a seed that is not reported.
-    Experiment(
-        "05",
-        "four tasks, rates",
-        "roberta",
-        FOUR_TASKS,
-        (
-            *over_rates(rates=RATES[1:4]),
-            *over_rates(mode="merged", rates=RATES[1:4]),
-            *(OrthogonalLoRA(RANK, learning_rate=rate) for rate in RATES[1:4]),
-        ),
+        # Two of them also at the rate that is carried over from two tasks.
+        (Naive(), Joint(), LoRA(RANK, learning_rate=ENCODER_RATE), OrthogonalLoRA(RANK, learning_rate=ENCODER_RATE)),
+        {
+            "tiny": {
+                "shared LoRA": over_rates(),
+                "merged LoRA": over_rates(mode="merged"),
+                "O-LoRA": [OrthogonalLoRA(RANK, learning_rate=rate) for rate in RATES],
+                "OSF": [OrthogonalSubspace(learning_rate=rate) for rate in RATES],
+            }
+        },
         profiles=("tiny",),
         curves=(),
         changes=SHORT,
-        reported_seeds=(100,),
+        selection_seeds=CHOOSING,
     ),
     Experiment(
         "05",
@@ -162,12 +177,39 @@ EXPERIMENTS = (
         # Naive training in this order is in the records of chapter 6.
         (
             LoRA(RANK, learning_rate=ENCODER_RATE),
-            LoRA(RANK, learning_rate=FOUR_RATE),
-            LoRA(RANK, mode="merged", learning_rate=ENCODER_RATE),
             OrthogonalLoRA(RANK, learning_rate=ENCODER_RATE),
-            OrthogonalLoRA(RANK, learning_rate=FOUR_RATE),
+            LoRA(RANK, learning_rate=FOUR_RATES["shared LoRA"]),
+            LoRA(RANK, mode="merged", learning_rate=FOUR_RATES["merged LoRA"]),
+            OrthogonalLoRA(RANK, learning_rate=FOUR_RATES["O-LoRA"]),
+            OrthogonalSubspace(learning_rate=FOUR_RATES["OSF"]),
         ),
         profiles=("tiny",),
         changes=SHORT,
+    ),
+    # Full fine-tuning has its rate from the plan, so that each rate is an experiment: tries, and the one that is best.
+    *(
+        Experiment(
+            "05",
+            f"four tasks, all weights at {rate:g}",
+            "roberta",
+            FOUR_TASKS,
+            (Naive(),),
+            profiles=("tiny",),
+            changes={**SHORT, "learning_rate": rate},
+            reported_seeds=CHOOSING,
+        )
+        for rate in WEIGHT_RATES
+    ),
+    *(
+        Experiment(
+            "05",
+            name,
+            "roberta",
+            tasks,
+            (Naive(),),
+            profiles=("tiny",),
+            changes={**SHORT, "learning_rate": FOUR_RATES["full fine-tuning"]},
+        )
+        for name, tasks in zip(BY_WEIGHTS, (FOUR_TASKS, FOUR_TASKS[::-1]), strict=True)
     ),
 )

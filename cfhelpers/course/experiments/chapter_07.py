@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from cfhelpers.course.experiments.experiment import Experiment
 from cfhelpers.methods import AGEM, EWC, L2SP, DERpp, GenerativeReplay, Joint, Method, Naive, Replay
+from cfhelpers.methods.choice import Choice
 from cfhelpers.training.sequence import Learned
 
 FRACTIONS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)
+CHOICES: tuple[Choice, ...] = ("random", "lengths", "hardest", "herding")
+PEOPLE = {16: 100, 64: 240, 256: 800}
+"""How many people a model is taught, and in how many steps: enough that validation recall rises no more."""
 KEPT = 13
 """Dialogues of the persona in a tenth of its tokens, nearly: what every method that keeps examples may keep."""
 
@@ -40,6 +44,7 @@ def _longer(times: int, plain: tuple[Method, ...], sweeps: dict[str, list[Method
         selection_seeds=(100,),
         reported_seeds=(0, 1, 2),  # the longest of them takes sixteen times as long
         curves=(),
+        traces=(),
     )
 
 
@@ -50,6 +55,9 @@ _STRENGTHS: dict[str, list[Method]] = {
 }
 # Chosen at four times the steps; tests/course/test_chapter_07.py compares them with the stored records.
 CHOSEN_FOR_LONG = (EWC(1e3, variant="sample"), L2SP(0.1), Replay(KEPT, share=0.25))
+
+# The share that is chosen for the draw, for every choice: another share would hide what the choice does.
+AT_ONE_SHARE = tuple(Replay(KEPT, share=0.5, choice=choice) for choice in CHOICES)
 
 
 def _few(size: int) -> Experiment:
@@ -63,7 +71,43 @@ def _few(size: int) -> Experiment:
         profiles=("tiny",),
         changes={"new_size": size},
         curves=(),
+        traces=(),
     )
+
+
+def _room(
+    people: int, plain: tuple[Method, ...], sweeps: dict[str, list[Method]], seeds: tuple[int, ...] | None = None
+) -> Experiment:
+    """Many people, each asked by name, and then the workplace: what can be saved in a model that holds so much?"""
+    return Experiment(
+        "07",
+        f"{people} people",
+        "dialogpt",
+        ("people", "workplace"),
+        plain,
+        {"tiny": sweeps} if sweeps else {},
+        profiles=("tiny",),
+        changes={
+            "size": people,
+            "steps": PEOPLE[people],
+            "learning_rate": 1e-3,
+            "new_size": 32,
+            "new_steps": 30,
+            "curve_points": 4,
+        },
+        selection_seeds=(100,),
+        reported_seeds=seeds,
+        curves=(),
+        traces=("curves",),
+    )
+
+
+_FOR_PEOPLE: dict[str, list[Method]] = {
+    "replay": [Replay(fraction=0.1, share=share) for share in SHARES],
+    "ewc": [EWC(strength, variant="sample", max_examples=128) for strength in (1e3, 1e4, 1e5, 1e6, 1e7)],
+}
+# Chosen with 64 people, as above.
+CHOSEN_FOR_MANY = (EWC(1e6, variant="sample", max_examples=128), Replay(fraction=0.1, share=0.25))
 
 
 EXPERIMENTS = (
@@ -87,6 +131,7 @@ EXPERIMENTS = (
         profiles=("tiny",),
         selection_seeds=(100,),
         curves=(),
+        traces=(),
     ),
     Experiment(
         "07",
@@ -104,10 +149,37 @@ EXPERIMENTS = (
         profiles=("tiny",),
         changes={"curve_points": 30},
         curves=(),
+        traces=("curves",),
     ),
     *(_few(size) for size in (8, 16, 32, 64)),
     *(_longer(times, (Naive(),), _STRENGTHS) for times in (1, 4)),
     _longer(16, (Naive(), *CHOSEN_FOR_LONG), {}),
+    Experiment(
+        "07",
+        "which to keep",
+        "dialogpt",
+        ("persona", "workplace"),
+        AT_ONE_SHARE,
+        {"tiny": {choice: [Replay(KEPT, share=share, choice=choice) for share in SHARES] for choice in CHOICES}},
+        profiles=("tiny",),
+        changes={"curve_points": 1},
+        selection_seeds=(100,),
+        curves=(),
+        traces=(),
+    ),
+    Experiment(
+        "07",
+        "how little, texts",
+        "gpt2",
+        ("wikitext", "dialogue"),
+        (Naive(), Joint(), *(_all_old(share) for share in (0.01, 0.02, 0.05, 0.1, 0.2))),
+        profiles=("tiny",),
+        changes={"curve_points": 1},
+        curves=(),
+        traces=(),
+    ),
+    *(_room(people, (Naive(),), _FOR_PEOPLE) for people in (16, 64)),
+    _room(256, (Naive(), *CHOSEN_FOR_MANY), {}, seeds=(0, 1, 2)),  # a minute and more for each seed
     # On a real language model, with the share that tiny chose; chapter 3 has naive and joint training, EWC and L2.
     Experiment(
         "07",

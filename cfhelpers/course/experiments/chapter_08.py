@@ -234,9 +234,11 @@ EXPERIMENTS = (
         },
         measure=Closeness(),
     ),
-    # Naive and joint training of this model are in the records of chapter 3. The stored record of other seeds is of
-    # 0.4, not of the strength that the selection seed prefers.
-    _persona("laptop", (), {"lwf": [LwF(strength) for strength in (0.1, 0.4, 1.6)]}, changes={"curve_points": 1}),
+    # Naive and joint training of this model are in the records of chapter 3. The second strength is reported whether or
+    # not the selection seed prefers it: one seed is little to choose by.
+    _persona(
+        "laptop", (LwF(0.4),), {"lwf": [LwF(strength) for strength in (0.1, 0.4, 1.6)]}, changes={"curve_points": 1}
+    ),
     *(
         Experiment(
             "08",

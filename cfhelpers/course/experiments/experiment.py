@@ -33,6 +33,7 @@ class Experiment:
         changes: Fields of the plan, such as ``steps``, that are not the profile's own.
         selection_seeds: With which settings are chosen, in place of the profile's own.
         reported_seeds: Of what is reported, in place of the profile's own.
+        traces: Which of a record's two long parts, "curves" and "losses", are stored: those that somebody draws.
     """
 
     chapter: str
@@ -48,3 +49,4 @@ class Experiment:
     changes: Mapping[str, Any] = field(default_factory=dict)
     selection_seeds: tuple[int, ...] | None = None
     reported_seeds: tuple[int, ...] | None = None
+    traces: tuple[str, ...] = ("curves", "losses")
