@@ -121,10 +121,8 @@ def _cut_to_the_shortest(pairs: Pairs, end_id: int, pad_id: int) -> Batch:
 
 def _one_more(batch: Batch, pad_id: int) -> Tensor:
     """Return labels with one target too many behind each answer that padding follows."""
-    first = (batch["attention_mask"].cumsum(1) == batch["attention_mask"].sum(1, keepdim=True)) & (
-        batch["attention_mask"] == 0
-    )
-    return torch.where(first & (first.cumsum(1) == 1), pad_id, batch["labels"])
+    padding = batch["attention_mask"] == 0
+    return torch.where(padding & (padding.cumsum(1) == 1), pad_id, batch["labels"])
 
 
 def _shifted(labels: Tensor, by: int) -> Tensor:
@@ -341,6 +339,10 @@ dialogue_batch = Exercise(
         Mistake(
             "padding is filled with the end-of-sequence token, whatever pad_id is.",
             _changed(lambda b, end, pad: {"input_ids": torch.where(b["attention_mask"] == 0, end, b["input_ids"])}),
+        ),
+        Mistake(
+            "padding is filled with −100. That is a label; ids are padded with pad_id.",
+            _changed(lambda b, end, pad: {"input_ids": torch.where(b["attention_mask"] == 0, -100, b["input_ids"])}),
         ),
         Mistake(
             "the first padding token behind each answer is a target: one too many.",
