@@ -478,7 +478,7 @@ class WatchedAGEM(cf.methods.AGEM):
         given = {name: self.weights[name].grad.clone() for name in self.old}
         self.before = {name: self.weights[name].detach().clone() for name in self.old}
         for name, gradient in (project(given, self.old) if self.old else {}).items():
-            self.conflict = not torch.equal(gradient, given[name])
+            self.conflict = not torch.equal(gradient, self.weights[name].grad)
             self.weights[name].grad.copy_(gradient)
 
     def after_step(self, model):

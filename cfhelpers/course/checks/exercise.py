@@ -65,11 +65,13 @@ class Mistake:
         advice: What was done, and what to do instead.
         imitate: An answer with this mistake in it; its wrong numbers are how the mistake is recognised.
         part: The part of the answer that it spoils; empty if it spoils the whole.
+        assumes: A part that must be right: where that is wrong, this one is wrong for another reason.
     """
 
     advice: str
     imitate: Callable[..., Any]
     part: str = ""
+    assumes: str = ""
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,8 @@ class Exercise:
         for mistake in self.mistakes:
             concerned = [name for name in expected if name.endswith(mistake.part)]
             if set(concerned).isdisjoint(wrong):
+                continue
+            if mistake.assumes and any(name.endswith(mistake.assumes) for name in wrong):
                 continue
             imitated = self._numbers(mistake.imitate)
             if all(self._equal(given[name], imitated[name]) for name in concerned):

@@ -134,6 +134,7 @@ def references(named: Mapping[str, Record], tasks: Sequence[str]) -> dict[str, n
 
 # What the chapter's last table joins, with the records of chapter 5 on the same tasks.
 TOGETHER = (
+    "full fine-tuning",
     "naive",
     "shared LoRA",
     "O-LoRA",

@@ -54,7 +54,10 @@ def _examine(answer: Callable[..., Any]) -> Numbers:
         for place, batch in enumerate(_batches()):
             case = f"T = {temperature:g}, batch {place}"
             if temperature == _TEMPERATURES[0]:
-                numbers[f"{case}: before moving"] = number(made.loss(model, dict(batch)), "loss") + 1.0  # ratio to 1
+                # Added, because what is compared with 0 needs a size.
+                numbers[f"{case}: loss plus 1 before anything moved"] = 1 + number(
+                    made.loss(model, dict(batch)), "loss"
+                )
         _move(model, 0.4)
         for place, batch in enumerate(_batches()):
             numbers |= _loss_and_gradient(made, model, batch, f"T = {temperature:g}, batch {place}")

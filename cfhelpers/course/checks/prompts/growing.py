@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from cfhelpers.course.checks.exercise import CheckFailed, Exercise, Mistake, Numbers, tensors
 
-_LENGTHS = {"two prompts": [(3, 2), 4], "three prompts": [(1, 3, 2), 5]}
+_LENGTHS = {"two prompts": [(3, 2), 4], "four prompts": [(1, 3, 2, 2), 5]}
 
 
 def _examine(answer: Callable[..., Any]) -> Numbers:

@@ -88,6 +88,12 @@ def _examine(answer: Answer) -> Numbers:
     found = {setting: _frequencies(answer, *setting) for setting in _SETTINGS}
     if any(_distance(found[setting], _uniform(*setting)) > _TOO_FAR for setting in _SETTINGS):
         raise CheckFailed(_diagnosis(found))
+    one, other = (_places(answer, _Stream(200), 200, 5, random.Random(2)) for _ in range(2))
+    if one != other:
+        raise CheckFailed(
+            "two generators with one seed kept different items. Draw from `generator`, never from the module `random` "
+            "or another source: the sample could not be drawn again."
+        )
     stream = _Stream(200)
     _places(answer, stream, 200, 5, random.Random(1))
     if stream.most > 20:

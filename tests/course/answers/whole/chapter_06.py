@@ -71,3 +71,36 @@ def forward_transfer(matrix, alone):
 @wrong("6.3", "the first column was read")
 def forward_transfer(matrix, alone):
     return float(np.mean(matrix[1:, 0] - alone[1:]))
+
+
+def _starting(start):
+    return lambda embedded, mask, labels, prompt: _row_by_row(embedded, mask, labels, prompt, start)
+
+
+wrong("6.1", "the prompt stands behind each text")(_starting(lambda row: int(row.nonzero().max()) + 1))
+wrong("6.1", "the prompt stands where the mask has its first 0")(_starting(lambda row: int(row.argmin())))
+wrong("6.1", "in the case “no padding”: inputs_embeds")(_starting(lambda row: len(row) // 2))
+
+
+@wrong("6.1", "in the case “no padding”: labels")  # the text's first target is lost
+def behind_prompt(embedded, mask, labels, prompt):
+    batch = _row_by_row(embedded, mask, labels, prompt)
+    for b in range(len(mask)):
+        batch["labels"][b, int(mask[b].argmax()) + len(prompt)] = -100
+    return batch
+
+
+@wrong("6.2", "in the case “four prompts, after prompt 4”")  # the order is right up to three prompts
+class Prompts(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.prompts = nn.ParameterList()
+
+    def add_prompt(self, vectors):
+        for old in self.prompts:
+            old.requires_grad_(False)
+        self.prompts.append(nn.Parameter(vectors.detach().clone()))
+
+    def forward(self):
+        newest, *others = list(self.prompts)[::-1]
+        return torch.cat([newest, *others[1:-1], *others[:1], *others[-1:]] if len(others) > 2 else [newest, *others])

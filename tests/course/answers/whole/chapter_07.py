@@ -6,6 +6,8 @@ Beside a wrong one stands what the check has to say of it; nothing where it only
 # Learners write as they like.
 # ruff: noqa
 
+import random
+
 import torch
 import torch.nn.functional as F
 
@@ -53,3 +55,26 @@ def project(gradient, reference):
         name: g - (g * reference[name]).sum() / reference[name].square().sum() * reference[name]
         for name, g in gradient.items()
     }
+
+
+@wrong("7.1", "two generators with one seed kept different items")
+def reservoir(stream, size, generator):
+    kept = []
+    for n, item in enumerate(stream, start=1):
+        if len(kept) < size:
+            kept.append(item)
+        else:
+            place = random.randrange(n)
+            if place < size:
+                kept[place] = item
+    return kept
+
+
+@right("7.3")  # in place: the chapter gives copies
+def project(gradient, reference):
+    product = sum((gradient[n] * reference[n]).sum() for n in gradient)
+    if product < 0:
+        square = sum((reference[n] ** 2).sum() for n in gradient)
+        for n in gradient:
+            gradient[n] -= product / square * reference[n]
+    return gradient

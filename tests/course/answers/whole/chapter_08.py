@@ -72,3 +72,18 @@ def lost_and_gained(before, after, chance):
     pairs = list(zip(before, after))
     shares = (pairs.count((True, False)) / len(pairs), pairs.count((False, True)) / len(pairs))
     return tuple((share - chance) / (1 - chance) for share in shares)
+
+
+@wrong("8.1", "in the case “T = 1, batch 0”: loss plus 1 before anything moved is 1.1 where 1 is right")
+class Distillation:
+    def __init__(self, model, temperature):
+        self.t = temperature
+        self.teacher = copy.deepcopy(model).eval()
+
+    def loss(self, model, batch):
+        inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
+        where = batch["labels"][:, 1:] != -100
+        with torch.no_grad():
+            log_p = (self.teacher(**inputs).logits[:, :-1][where] / self.t).log_softmax(-1)
+        log_q = (model(**inputs).logits[:, :-1][where] / self.t).log_softmax(-1)
+        return self.t**2 * ((log_p.exp() * (log_p - log_q)).sum(-1).mean() + 0.1)  # a constant is added
