@@ -121,10 +121,8 @@ def _cut_to_the_shortest(pairs: Pairs, end_id: int, pad_id: int) -> Batch:
 
 def _one_more(batch: Batch, pad_id: int) -> Tensor:
     """Return labels with one target too many behind each answer that padding follows."""
-    first = (batch["attention_mask"].cumsum(1) == batch["attention_mask"].sum(1, keepdim=True)) & (
-        batch["attention_mask"] == 0
-    )
-    return torch.where(first & (first.cumsum(1) == 1), pad_id, batch["labels"])
+    padding = batch["attention_mask"] == 0
+    return torch.where(padding & (padding.cumsum(1) == 1), pad_id, batch["labels"])
 
 
 def _shifted(labels: Tensor, by: int) -> Tensor:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from cfhelpers.course.checks.ewc.estimates import (
+    examples,
+    fisher_of,
+    own_guess,
+    per_example,
+    per_example_with,
+    per_token,
+    summed,
+    times,
+)
 from cfhelpers.course.checks.exercise import CheckFailed, Exercise, Mistake, Numbers, tensors
 from cfhelpers.course.checks.toys import ToyLanguageModel, Unharmed, require_evaluation_mode
 from cfhelpers.fisher import fisher_diagonal
@@ -72,82 +82,6 @@ def _fisher_in(answer: Callable[..., Any], case: str) -> Numbers:
     return numbers
 
 
-def _examples(batches: Iterable[Batch]) -> Iterator[Batch]:
-    for batch in batches:
-        for row in range(len(batch["labels"])):
-            yield {name: tensor[row : row + 1] for name, tensor in batch.items()}
-
-
-def _summed(model: Any, batch: Batch, labels: Tensor | None = None, shift: int = 1) -> Tensor:
-    """Return the negative log-likelihood of a batch's targets in nats, summed."""
-    labels = batch["labels"] if labels is None else labels
-    logits = model(batch["input_ids"], attention_mask=batch["attention_mask"]).logits
-    predicted = logits[:, : logits.shape[1] - shift].flatten(0, 1)
-    return nn.functional.cross_entropy(predicted, labels[:, shift:].flatten(), ignore_index=-100, reduction="sum")
-
-
-def _fisher_of(
-    losses: Callable[[Any, list[Batch]], Iterable[Tensor]],
-    *,
-    transform: Callable[[Tensor], Tensor] = torch.square,
-    divisor: Callable[[list[Batch]], float] = lambda batches: len(list(_examples(batches))),
-    accumulate: bool = False,
-) -> Callable[[Any, Iterable[Batch]], dict[str, Tensor]]:
-    """Return a Fisher estimate: the transformed gradients of ``losses``, summed and divided."""
-
-    def fisher(model: nn.Module, batches: Iterable[Batch]) -> dict[str, Tensor]:
-        model.eval()
-        device = next(model.parameters()).device
-        moved = [{name: tensor.to(device) for name, tensor in batch.items()} for batch in batches]
-        parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        total = {name: torch.zeros_like(p) for name, p in parameters.items()}
-        running = {name: torch.zeros_like(p) for name, p in parameters.items()}
-        for loss in losses(model, moved):
-            gradients = torch.autograd.grad(loss, list(parameters.values()))
-            for name, gradient in zip(parameters, gradients, strict=True):
-                running[name] = running[name] + gradient if accumulate else gradient
-                total[name] += transform(running[name])
-        return {name: tensor / divisor(moved) for name, tensor in total.items()}
-
-    return fisher
-
-
-def _per_example(model: Any, batches: list[Batch]) -> Iterable[Tensor]:
-    return (_summed(model, example) for example in _examples(batches))
-
-
-def _per_example_with(
-    labels: Callable[[Any, Batch], Tensor] | None = None, shift: int = 1
-) -> Callable[[Any, list[Batch]], Iterable[Tensor]]:
-    return lambda model, batches: (
-        _summed(model, example, None if labels is None else labels(model, example), shift)
-        for example in _examples(batches)
-    )
-
-
-def _own_guess(model: Any, example: Batch) -> Tensor:
-    """Return labels that are the model's own most probable tokens, where the data's are targets."""
-    with torch.no_grad():
-        guess = model(example["input_ids"], attention_mask=example["attention_mask"]).logits.argmax(-1)
-    guess = torch.cat([guess[:, :1], guess[:, :-1]], dim=1)
-    return torch.where(example["labels"] == -100, -100, guess)
-
-
-def _per_token(model: Any, batches: list[Batch]) -> Iterator[Tensor]:
-    """Yield every target's own loss."""
-    for example in _examples(batches):
-        for place in (example["labels"][0] != -100).nonzero().flatten().tolist():
-            if place > 0:
-                alone = torch.full_like(example["labels"], -100)
-                alone[0, place] = example["labels"][0, place]
-                yield _summed(model, example, alone)
-
-
-def _times(count: Callable[[Batch], Any]) -> Callable[[Any, list[Batch]], Iterable[Tensor]]:
-    """Return each example's mean loss times some count of its tokens."""
-    return lambda model, batches: (model(**example).loss * count(example) for example in _examples(batches))
-
-
 def _first_rows(model: nn.Module, batches: Iterable[Batch]) -> dict[str, Tensor]:
     return _fisher(model, [{name: tensor[:1] for name, tensor in batch.items()} for batch in batches])
 
@@ -166,7 +100,7 @@ def _targets(batches: list[Batch]) -> float:
 
 
 def _fisher(model: nn.Module, batches: Iterable[Batch]) -> dict[str, Tensor]:
-    return fisher_by_hand(model.eval(), _examples(batches))
+    return fisher_by_hand(model.eval(), examples(batches))
 
 
 _SQUARE_EACH = "Square each example's gradient, then average over the examples."
@@ -182,78 +116,78 @@ fisher = Exercise(
     mistakes=[
         Mistake(
             f"you squared the gradient of the whole batch's mean loss. {_SQUARE_EACH}",
-            _fisher_of(lambda m, bs: (m(**b).loss for b in bs), divisor=len),
+            fisher_of(lambda m, bs: (m(**b).loss for b in bs), divisor=len),
         ),
         Mistake(
             f"you squared the gradient of the whole batch's mean loss. {_SQUARE_EACH}",
-            _fisher_of(lambda m, bs: (m(**b).loss for b in bs)),
+            fisher_of(lambda m, bs: (m(**b).loss for b in bs)),
         ),
         Mistake(
             f"you squared the gradient of the whole batch's summed loss. {_SQUARE_EACH}",
-            _fisher_of(lambda m, bs: (_summed(m, b) for b in bs)),
+            fisher_of(lambda m, bs: (summed(m, b) for b in bs)),
         ),
         Mistake(
             f"you squared the gradient of the whole batch's summed loss. {_SQUARE_EACH}",
-            _fisher_of(lambda m, bs: (_summed(m, b) for b in bs), divisor=len),
+            fisher_of(lambda m, bs: (summed(m, b) for b in bs), divisor=len),
         ),
         Mistake(
             f"you squared the gradient of the mean over each batch's examples. {_SQUARE_EACH}",
-            _fisher_of(lambda m, bs: (_summed(m, b) / len(b["labels"]) for b in bs), divisor=len),
+            fisher_of(lambda m, bs: (summed(m, b) / len(b["labels"]) for b in bs), divisor=len),
         ),
         Mistake(
             f"you added up the gradients of all batches and squared once. {_SQUARE_EACH}",
-            _fisher_of(lambda m, bs: [torch.stack([m(**b).loss for b in bs]).sum()]),
+            fisher_of(lambda m, bs: [torch.stack([m(**b).loss for b in bs]).sum()]),
         ),
         Mistake(
             f"you added up all gradients and squared once. {_SQUARE_EACH}",
-            _fisher_of(lambda m, bs: [torch.stack(list(_per_example(m, bs))).sum()]),
+            fisher_of(lambda m, bs: [torch.stack(list(per_example(m, bs))).sum()]),
         ),
         Mistake(
             f"you averaged all gradients and squared once. {_SQUARE_EACH}",
-            _fisher_of(lambda m, bs: [torch.stack(list(_per_example(m, bs))).mean()], divisor=lambda bs: 1),
+            fisher_of(lambda m, bs: [torch.stack(list(per_example(m, bs))).mean()], divisor=lambda bs: 1),
         ),
         Mistake(
             "gradients pile up from one example to the next. Call model.zero_grad() before every backward pass.",
-            _fisher_of(_per_example, accumulate=True),
+            fisher_of(per_example, accumulate=True),
         ),
         Mistake(
             "gradients pile up from one example to the next, and each loss is a mean over tokens. Call "
             f"model.zero_grad() before every backward pass. {_SUM_TOKENS}",
-            _fisher_of(lambda m, bs: (m(**e).loss for e in _examples(bs)), accumulate=True),
+            fisher_of(lambda m, bs: (m(**e).loss for e in examples(bs)), accumulate=True),
         ),
         Mistake(
             f"the loss of each example was averaged over its tokens, so long answers count less. {_SUM_TOKENS}",
-            _fisher_of(lambda m, bs: (m(**e).loss for e in _examples(bs))),
+            fisher_of(lambda m, bs: (m(**e).loss for e in examples(bs))),
         ),
         Mistake(
             "each example's mean loss was multiplied by the number of its labels, but the first token is never "
             "predicted: count labels[:, 1:] that are not −100.",
-            _fisher_of(_times(lambda e: (e["labels"] != -100).sum())),
+            fisher_of(times(lambda e: (e["labels"] != -100).sum())),
         ),
         Mistake(
             "each example's mean loss was multiplied by the number of its tokens, the question's too. It is a mean "
             "over targets: count labels[:, 1:] that are not −100.",
-            _fisher_of(_times(lambda e: e["attention_mask"].sum())),
+            fisher_of(times(lambda e: e["attention_mask"].sum())),
         ),
         Mistake(
             "each example's mean loss was multiplied by the length of its row, padding included. It is a mean over "
             "targets: count labels[:, 1:] that are not −100.",
-            _fisher_of(_times(lambda e: e["labels"].shape[1])),
+            fisher_of(times(lambda e: e["labels"].shape[1])),
         ),
         Mistake(
             "each example's mean loss was multiplied by the length of its row less one, padding included. Count "
             "labels[:, 1:] that are not −100.",
-            _fisher_of(_times(lambda e: e["labels"].shape[1] - 1)),
+            fisher_of(times(lambda e: e["labels"].shape[1] - 1)),
         ),
         Mistake(
             "each token's gradient was squared by itself. Square the gradient of an example's whole answer: sum the "
             "losses of its tokens first.",
-            _fisher_of(_per_token),
+            fisher_of(per_token),
         ),
         Mistake(
             "each token's gradient was squared by itself and averaged over the tokens. Square the gradient of an "
             "example's whole answer: sum the losses of its tokens first, and divide by the number of examples.",
-            _fisher_of(_per_token, divisor=_targets),
+            fisher_of(per_token, divisor=_targets),
         ),
         Mistake(
             "this is the mean over batches of each batch's mean: examples of small batches count more. Add up over all "
@@ -263,17 +197,17 @@ fisher = Exercise(
         Mistake(
             "each batch's mean gradient was squared and multiplied by the batch's size: n · g². Squares of sums are no "
             f"sums of squares. {_SQUARE_EACH}",
-            _fisher_of(lambda m, bs: (m(**b).loss * len(b["labels"]) ** 0.5 for b in bs)),
+            fisher_of(lambda m, bs: (m(**b).loss * len(b["labels"]) ** 0.5 for b in bs)),
         ),
         Mistake(
             "each batch's mean gradient was squared and multiplied by the batch's size: n · g². Squares of sums are no "
             f"sums of squares. {_SQUARE_EACH}",
-            _fisher_of(lambda m, bs: (_summed(m, b) / len(b["labels"]) ** 0.5 for b in bs)),
+            fisher_of(lambda m, bs: (summed(m, b) / len(b["labels"]) ** 0.5 for b in bs)),
         ),
         Mistake(
             "each example's squared gradient was multiplied by its number of targets. The number belongs inside the "
             "square: multiply the mean loss by it, then differentiate, then square.",
-            _fisher_of(lambda m, bs: (m(**e).loss * _targets([e]) ** 0.5 for e in _examples(bs))),
+            fisher_of(lambda m, bs: (m(**e).loss * _targets([e]) ** 0.5 for e in examples(bs))),
         ),
         Mistake(
             "only the first batch was looked at: is there a return inside the loop?",
@@ -285,46 +219,46 @@ fisher = Exercise(
         ),
         Mistake(
             "only the last example counts: each overwrote the one before (= for +=). Add up over all of them.",
-            _fisher_of(lambda m, bs: [_summed(m, list(_examples(bs))[-1])]),
+            fisher_of(lambda m, bs: [summed(m, list(examples(bs))[-1])]),
         ),
         Mistake(
             "the question and the padding are in the loss. Only positions whose label is not −100 count.",
-            _fisher_of(_per_example_with(labels=lambda m, e: e["input_ids"])),
+            fisher_of(per_example_with(labels=lambda m, e: e["input_ids"])),
         ),
         Mistake(
             "the question is in the loss. Use the batch's labels, which are −100 there.",
-            _fisher_of(
-                _per_example_with(labels=lambda m, e: torch.where(e["attention_mask"] == 0, -100, e["input_ids"]))
+            fisher_of(
+                per_example_with(labels=lambda m, e: torch.where(e["attention_mask"] == 0, -100, e["input_ids"]))
             ),
         ),
         Mistake(
             "the logits were compared with the labels of the same positions. The logits at t speak of token t + 1.",
-            _fisher_of(_per_example_with(shift=0)),
+            fisher_of(per_example_with(shift=0)),
         ),
         Mistake(
             "the labels are the model's own most probable tokens. The empirical Fisher takes the labels of the data.",
-            _fisher_of(_per_example_with(labels=_own_guess)),
+            fisher_of(per_example_with(labels=own_guess)),
         ),
         Mistake(
             "you divided by the number of batches. Divide by the number of examples.",
-            _fisher_of(_per_example, divisor=len),
+            fisher_of(per_example, divisor=len),
         ),
         Mistake(
             "you divided by the last index, which is one less than the number of examples.",
-            _fisher_of(_per_example, divisor=lambda bs: len(list(_examples(bs))) - 1),
+            fisher_of(per_example, divisor=lambda bs: len(list(examples(bs))) - 1),
         ),
         Mistake(
             "you divided by the last batch's index. Divide by the number of examples.",
-            _fisher_of(_per_example, divisor=lambda bs: len(bs) - 1),
+            fisher_of(per_example, divisor=lambda bs: len(bs) - 1),
         ),
         Mistake(
             "you divided by the number of target tokens. Divide by the number of examples.",
-            _fisher_of(_per_example, divisor=_targets),
+            fisher_of(per_example, divisor=_targets),
         ),
         Mistake(
-            "this is a sum over examples. Divide it by their number.", _fisher_of(_per_example, divisor=lambda bs: 1)
+            "this is a sum over examples. Divide it by their number.", fisher_of(per_example, divisor=lambda bs: 1)
         ),
-        Mistake("the gradients were not squared.", _fisher_of(_per_example, transform=torch.abs)),
+        Mistake("the gradients were not squared.", fisher_of(per_example, transform=torch.abs)),
         Mistake(
             "only the first example of each batch was looked at. Go through all of its rows.",
             _first_rows,
@@ -335,23 +269,23 @@ fisher = Exercise(
         ),
         Mistake(
             "there is a factor ½ too many. It belongs to the penalty.",
-            _fisher_of(_per_example, divisor=lambda bs: 2 * len(list(_examples(bs)))),
+            fisher_of(per_example, divisor=lambda bs: 2 * len(list(examples(bs)))),
         ),
         Mistake(
             "you divided by the number of examples twice.",
-            _fisher_of(_per_example, divisor=lambda bs: len(list(_examples(bs))) ** 2),
+            fisher_of(per_example, divisor=lambda bs: len(list(examples(bs))) ** 2),
         ),
         Mistake(
             "you divided by the number of batches times the size of the first. Count the examples of every batch.",
-            _fisher_of(_per_example, divisor=lambda bs: len(bs) * len(bs[0]["labels"])),
+            fisher_of(per_example, divisor=lambda bs: len(bs) * len(bs[0]["labels"])),
         ),
         Mistake(
             "you divided by the size of the first batch. Divide by the number of all examples.",
-            _fisher_of(_per_example, divisor=lambda bs: len(bs[0]["labels"])),
+            fisher_of(per_example, divisor=lambda bs: len(bs[0]["labels"])),
         ),
         Mistake(
             "you divided by the size of the last batch. Divide by the number of all examples.",
-            _fisher_of(_per_example, divisor=lambda bs: len(bs[-1]["labels"])),
+            fisher_of(per_example, divisor=lambda bs: len(bs[-1]["labels"])),
         ),
         Mistake(
             "the result was divided by its largest entry. An importance keeps its scale: the strength λ is measured in "
@@ -370,10 +304,10 @@ fisher = Exercise(
             "this is the square root of the mean of squares. The Fisher is the mean of squares itself.",
             lambda m, bs: {name: each.sqrt() for name, each in _fisher(m, bs).items()},
         ),
-        Mistake("the gradients were squared twice.", _fisher_of(_per_example, transform=lambda g: g**4)),
+        Mistake("the gradients were squared twice.", fisher_of(per_example, transform=lambda g: g**4)),
         Mistake(
             "the loss was squared, or its gradient multiplied by it. Square the gradient of the loss itself.",
-            _fisher_of(lambda m, bs: (loss.square() for loss in _per_example(m, bs))),
+            fisher_of(lambda m, bs: (loss.square() for loss in per_example(m, bs))),
         ),
     ],
 )

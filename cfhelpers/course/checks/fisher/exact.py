@@ -10,12 +10,19 @@ import torch
 from torch import Tensor, nn
 
 from cfhelpers.course.checks.exercise import CheckFailed, Exercise, Mistake, Numbers, tensors
+from cfhelpers.course.checks.fisher.estimates import (
+    fisher_of,
+    gradients,
+    of_a_square_matrix,
+    over_classes,
+    over_the_wrong_dimension,
+    piled_up,
+)
 from cfhelpers.course.checks.toys import Observations, Unharmed, require_evaluation_mode
 from cfhelpers.fisher import fisher_diagonal
 
 # Case: examples, inputs, hidden units, classes.
 _CASES = {"5 examples, 4 classes": (5, 3, 3, 4), "7 examples, 3 classes": (7, 4, 2, 3)}
-Squares = Callable[[list[Tensor], Tensor, list[nn.Parameter]], list[Tensor]]
 
 
 class ToyNetwork(nn.Module):
@@ -83,46 +90,9 @@ def _numbers_of(answer: Callable[..., Any], case: str) -> Numbers:
     return numbers
 
 
-def _fisher_of(
-    squares: Squares,
-    *,
-    divisor: Callable[[int], float] = float,
-    values: Callable[[Tensor], Tensor] = lambda logits: logits.log_softmax(-1),
-) -> Callable[[nn.Module, Tensor], dict[str, Tensor]]:
-    """Return an estimate that adds up what ``squares`` makes of one example, and divides."""
-
-    def fisher(model: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
-        model.eval()
-        parameters = dict(model.named_parameters())
-        total = [torch.zeros_like(parameter) for parameter in parameters.values()]
-        for row in inputs.split(1):
-            logits = model(row)[0]
-            found = squares(list(values(logits)), logits.detach().softmax(-1), list(parameters.values()))
-            total = [one + other for one, other in zip(total, found, strict=True)]
-        return {name: each / divisor(len(inputs)) for name, each in zip(parameters, total, strict=True)}
-
-    return fisher
-
-
-def _gradients(value: Tensor, parameters: list[nn.Parameter]) -> list[Tensor]:
-    return list(torch.autograd.grad(value, parameters, retain_graph=True))
-
-
-def _over_classes(combine: Callable[[Tensor, Tensor], Tensor], *, of_probability: bool = False) -> Squares:
-    """Return what combines the classes' gradients ``[C, …]`` with their probabilities ``[C, 1…]``."""
-
-    def squares(log_p: list[Tensor], p: Tensor, parameters: list[nn.Parameter]) -> list[Tensor]:
-        values = [each.exp() for each in log_p] if of_probability else log_p
-        by_class = [_gradients(value, parameters) for value in values]
-        stacked = [torch.stack(each) for each in zip(*by_class, strict=True)]
-        return [combine(g, p.reshape(-1, *[1] * (g.dim() - 1))) for g in stacked]
-
-    return squares
-
-
 def _of_entropy(log_p: list[Tensor], p: Tensor, parameters: list[nn.Parameter]) -> list[Tensor]:
     together = torch.stack(log_p)
-    return [each.square() for each in _gradients((together.exp() * together).sum(), parameters)]
+    return [each.square() for each in gradients((together.exp() * together).sum(), parameters)]
 
 
 def _of_the_batch(model: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
@@ -132,67 +102,17 @@ def _of_the_batch(model: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
     p = log_p.detach().exp().mean(0)
     total = [torch.zeros_like(parameter) for parameter in parameters.values()]
     for label in range(log_p.shape[1]):
-        found = _gradients(log_p[:, label].mean(), list(parameters.values()))
+        found = gradients(log_p[:, label].mean(), list(parameters.values()))
         total = [one + p[label] * other.square() for one, other in zip(total, found, strict=True)]
     return dict(zip(parameters, total, strict=True))
 
 
-def _of_a_square_matrix(reduce: Callable[[Tensor], Tensor]) -> Callable[[nn.Module, Tensor], dict[str, Tensor]]:
-    """Return an estimate from log_p[:, labels], which is ``[N, N]``; ``reduce`` makes it values to differentiate."""
-
-    def fisher(model: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
-        model.eval()
-        parameters = dict(model.named_parameters())
-        log_p = model(inputs).log_softmax(-1)
-        values = reduce(log_p[:, log_p.argmax(-1)]).reshape(-1)
-        by_value = [_gradients(value, list(parameters.values())) for value in values]
-        squares = [torch.stack(each).square().mean(0) for each in zip(*by_value, strict=True)]
-        return dict(zip(parameters, squares, strict=True))
-
-    return fisher
-
-
-def _over_the_wrong_dimension(model: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
-    """Let the probabilities sum to 1 over the examples (softmax(0) of a batch), class by class."""
-    model.eval()
-    parameters = dict(model.named_parameters())
-    log_p = model(inputs).log_softmax(0)
-    total = [torch.zeros_like(parameter) for parameter in parameters.values()]
-    for value in log_p.flatten():
-        found = _gradients(value, list(parameters.values()))
-        weight = value.detach().exp()
-        total = [one + weight * other.square() for one, other in zip(total, found, strict=True)]
-    return {name: each / len(inputs) for name, each in zip(parameters, total, strict=True)}
-
-
-def _piled_up(*, over_examples: bool) -> Callable[[nn.Module, Tensor], dict[str, Tensor]]:
-    """Return an estimate that never zeroes .grad between classes, or nowhere at all."""
-
-    def fisher(model: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
-        model.eval()
-        parameters = dict(model.named_parameters())
-        total = [torch.zeros_like(parameter) for parameter in parameters.values()]
-        piled = [torch.zeros_like(parameter) for parameter in parameters.values()]
-        for row in inputs.split(1):
-            log_p = model(row).log_softmax(-1)[0]
-            if not over_examples:
-                piled = [torch.zeros_like(parameter) for parameter in parameters.values()]
-            for value in log_p:
-                found = _gradients(value, list(parameters.values()))
-                piled = [one + other for one, other in zip(piled, found, strict=True)]
-                weight = value.detach().exp()
-                total = [one + weight * other.square() for one, other in zip(total, piled, strict=True)]
-        return {name: each / len(inputs) for name, each in zip(parameters, total, strict=True)}
-
-    return fisher
-
-
-_ALL_CLASSES = _over_classes(lambda g, p: (p * g.square()).sum(0))
+_ALL_CLASSES = over_classes(lambda g, p: (p * g.square()).sum(0))
 
 
 def _by_classes(model: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
     classes = model.eval()(inputs[:1]).shape[-1]
-    return _fisher_of(_ALL_CLASSES, divisor=lambda n: classes)(model, inputs)
+    return fisher_of(_ALL_CLASSES, divisor=lambda n: classes)(model, inputs)
 
 
 def _twice(n: int) -> float:
@@ -205,20 +125,20 @@ def _p_log_p(logits: Tensor) -> Tensor:
 
 def _sigmoid_squares(log_p: list[Tensor], p: Tensor, parameters: list[nn.Parameter]) -> list[Tensor]:
     probabilities = torch.stack(log_p).detach().exp()
-    return _over_classes(lambda g, p: (p * g.square()).sum(0))(log_p, probabilities, parameters)
+    return over_classes(lambda g, p: (p * g.square()).sum(0))(log_p, probabilities, parameters)
 
 
 def _of_own_guesses(model: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
     logits = model.eval()(inputs)
     loss = nn.functional.cross_entropy(logits, logits.argmax(-1))
-    found = _gradients(loss, list(model.parameters()))
+    found = gradients(loss, list(model.parameters()))
     return {name: each.square() for (name, _), each in zip(model.named_parameters(), found, strict=True)}
 
 
 def _of_the_weighted_batch(model: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
     log_p = model.eval()(inputs).log_softmax(-1)
     means = (log_p.detach().exp() * log_p).mean(0)
-    by_class = [_gradients(mean, list(model.parameters())) for mean in means]
+    by_class = [gradients(mean, list(model.parameters())) for mean in means]
     squares = [torch.stack(each).square().sum(0) for each in zip(*by_class, strict=True)]
     return {name: each for (name, _), each in zip(model.named_parameters(), squares, strict=True)}
 
@@ -245,48 +165,48 @@ exact_fisher = Exercise(
     number="2.2",
     reread="Four ways to say y",
     verified="every class counts with its probability, each gradient is squared by itself, and nothing is left behind",
-    reference=_fisher_of(_over_classes(lambda g, p: (p * g.square()).sum(0))),
+    reference=fisher_of(over_classes(lambda g, p: (p * g.square()).sum(0))),
     library=_library,
     examine=_examine,
     mistakes=[
         Mistake(
             "the gradients were multiplied by the probability and then squared. The probability is a weight of the "
             "square: p · g², not (p · g)².",
-            _fisher_of(_over_classes(lambda g, p: (p * g).square().sum(0))),
+            fisher_of(over_classes(lambda g, p: (p * g).square().sum(0))),
         ),
         Mistake(
             "every class counts alike. Multiply each class's square by the probability that the model gives it.",
-            _fisher_of(_over_classes(lambda g, p: g.square().sum(0))),
+            fisher_of(over_classes(lambda g, p: g.square().sum(0))),
         ),
         Mistake(
             "every class counts alike (a plain mean). Multiply each class's square by its probability and add up.",
-            _fisher_of(_over_classes(lambda g, p: g.square().mean(0))),
+            fisher_of(over_classes(lambda g, p: g.square().mean(0))),
         ),
         Mistake(
             "the classes were averaged after weighting them: the probabilities sum to 1 already.",
-            _fisher_of(_over_classes(lambda g, p: (p * g.square()).mean(0))),
+            fisher_of(over_classes(lambda g, p: (p * g.square()).mean(0))),
         ),
         Mistake(
             "only the most probable class was used. That is neither the Fisher nor the empirical one: all classes "
             "count, each with its probability.",
-            _fisher_of(_over_classes(lambda g, p: g[int(p.argmax())].square())),
+            fisher_of(over_classes(lambda g, p: g[int(p.argmax())].square())),
         ),
         Mistake(
             "you differentiated the probability, not its logarithm. Use log_softmax.",
-            _fisher_of(_over_classes(lambda g, p: (p * g.square()).sum(0), of_probability=True)),
+            fisher_of(over_classes(lambda g, p: (p * g.square()).sum(0), of_probability=True)),
         ),
         Mistake(
             "you differentiated the logits, not log p: take log_softmax of them first.",
-            _fisher_of(_over_classes(lambda g, p: (p * g.square()).sum(0)), values=lambda logits: logits),
+            fisher_of(over_classes(lambda g, p: (p * g.square()).sum(0)), values=lambda logits: logits),
         ),
         Mistake(
             "you differentiated the logits, not log p, and every class counts alike. Take log_softmax, and weight each "
             "class's square with its probability.",
-            _fisher_of(_over_classes(lambda g, p: g.square().sum(0)), values=lambda logits: logits),
+            fisher_of(over_classes(lambda g, p: g.square().sum(0)), values=lambda logits: logits),
         ),
         Mistake(
             "you differentiated the entropy: the probabilities are weights here, detach them.",
-            _fisher_of(_of_entropy),
+            fisher_of(_of_entropy),
         ),
         Mistake(
             "you squared the gradient of the whole batch: go through its rows, square, then average.",
@@ -296,28 +216,28 @@ exact_fisher = Exercise(
             Mistake(
                 "log_p[:, labels] sets every example against every other's label, N × N numbers: each example has its "
                 "own row. And all classes count, not only the most probable one.",
-                _of_a_square_matrix(reduce),
+                of_a_square_matrix(reduce),
             )
             for reduce in (lambda square: square.sum(1), lambda square: square.mean(1), torch.sum, torch.mean)
         ),
         Mistake(
             "the probabilities sum to 1 over the examples: softmax(0) goes down a column of the batch. Classes are the "
             "last dimension: softmax(-1).",
-            _over_the_wrong_dimension,
+            over_the_wrong_dimension,
         ),
         Mistake(
             "gradients pile up from one class to the next: call model.zero_grad() before every backward pass, or take "
             "torch.autograd.grad.",
-            _piled_up(over_examples=False),
+            piled_up(over_examples=False),
         ),
         Mistake(
             "gradients pile up over classes and examples: call model.zero_grad() before every backward pass, or take "
             "torch.autograd.grad.",
-            _piled_up(over_examples=True),
+            piled_up(over_examples=True),
         ),
         Mistake(
             "the squares are weighted with −log p. The weight is the probability itself.",
-            _fisher_of(_over_classes(lambda g, p: (-p.log() * g.square()).sum(0))),
+            fisher_of(over_classes(lambda g, p: (-p.log() * g.square()).sum(0))),
         ),
         Mistake(
             "the sum over examples was divided by the number of classes. Divide by the number of examples.",
@@ -325,59 +245,59 @@ exact_fisher = Exercise(
         ),
         Mistake(
             "the sum over the examples was not divided by their number.",
-            _fisher_of(_over_classes(lambda g, p: (p * g.square()).sum(0)), divisor=lambda n: 1),
+            fisher_of(over_classes(lambda g, p: (p * g.square()).sum(0)), divisor=lambda n: 1),
         ),
         Mistake(
             "this divides by the number of examples minus one.",
-            _fisher_of(_over_classes(lambda g, p: (p * g.square()).sum(0)), divisor=lambda n: n - 1),
+            fisher_of(over_classes(lambda g, p: (p * g.square()).sum(0)), divisor=lambda n: n - 1),
         ),
         Mistake(
             "only the first example was looked at: is there a return inside the loop?",
-            lambda model, inputs: _fisher_of(_ALL_CLASSES)(model, inputs[:1]),
+            lambda model, inputs: fisher_of(_ALL_CLASSES)(model, inputs[:1]),
         ),
         Mistake(
             "only the last example was looked at, or each overwrote the one before (= for +=). Add up over all of "
             "them.",
-            lambda model, inputs: _fisher_of(_ALL_CLASSES)(model, inputs[-1:]),
+            lambda model, inputs: fisher_of(_ALL_CLASSES)(model, inputs[-1:]),
         ),
         Mistake(
             "the last example's Fisher alone is divided by their number: each overwrote the one before (= for +=).",
-            lambda model, inputs: {n: x / len(inputs) for n, x in _fisher_of(_ALL_CLASSES)(model, inputs[-1:]).items()},
+            lambda model, inputs: {n: x / len(inputs) for n, x in fisher_of(_ALL_CLASSES)(model, inputs[-1:]).items()},
         ),
         Mistake(
             "the sum was divided by the number of examples twice.",
-            _fisher_of(_ALL_CLASSES, divisor=lambda n: n * n),
+            fisher_of(_ALL_CLASSES, divisor=lambda n: n * n),
         ),
-        Mistake("there is a factor ½ too many. It belongs to the penalty.", _fisher_of(_ALL_CLASSES, divisor=_twice)),
+        Mistake("there is a factor ½ too many. It belongs to the penalty.", fisher_of(_ALL_CLASSES, divisor=_twice)),
         Mistake(
             "only the most probable class was used, weighted with its probability. All classes count.",
-            _fisher_of(_over_classes(lambda g, p: p.max() * g[int(p.argmax())].square())),
+            fisher_of(over_classes(lambda g, p: p.max() * g[int(p.argmax())].square())),
         ),
         Mistake(
             "only the first class was used. All classes count, each with its probability.",
-            _fisher_of(_over_classes(lambda g, p: (p * g.square())[0])),
+            fisher_of(over_classes(lambda g, p: (p * g.square())[0])),
         ),
         Mistake(
             "only the last class was used, or each overwrote the one before (= for +=). All classes count, each with "
             "its probability.",
-            _fisher_of(_over_classes(lambda g, p: (p * g.square())[-1])),
+            fisher_of(over_classes(lambda g, p: (p * g.square())[-1])),
         ),
         Mistake(
             "the squares are weighted with the root of the probability. The weight is the probability itself.",
-            _fisher_of(_over_classes(lambda g, p: (p.sqrt() * g.square()).sum(0))),
+            fisher_of(over_classes(lambda g, p: (p.sqrt() * g.square()).sum(0))),
         ),
         Mistake(
             "the squares are weighted with 1 − p. The weight is the probability itself.",
-            _fisher_of(_over_classes(lambda g, p: ((1 - p) * g.square()).sum(0))),
+            fisher_of(over_classes(lambda g, p: ((1 - p) * g.square()).sum(0))),
         ),
         Mistake(
             "you differentiated p log p with the probability inside, class by class. The probability is a weight "
             "outside the square: detach it.",
-            _fisher_of(_over_classes(lambda g, p: g.square().sum(0)), values=_p_log_p),
+            fisher_of(over_classes(lambda g, p: g.square().sum(0)), values=_p_log_p),
         ),
         Mistake(
             "sigmoid was taken for softmax: each class then has a probability of its own. Use log_softmax(-1).",
-            _fisher_of(_sigmoid_squares, values=nn.functional.logsigmoid),
+            fisher_of(_sigmoid_squares, values=nn.functional.logsigmoid),
         ),
         Mistake(
             "the labels are the model's own best guesses, and their mean loss over the whole batch was squared. All "
@@ -391,11 +311,11 @@ exact_fisher = Exercise(
         ),
         Mistake(
             "this is the square root of the mean of squares. The Fisher is the mean of squares itself.",
-            lambda model, inputs: {n: each.sqrt() for n, each in _fisher_of(_ALL_CLASSES)(model, inputs).items()},
+            lambda model, inputs: {n: each.sqrt() for n, each in fisher_of(_ALL_CLASSES)(model, inputs).items()},
         ),
         Mistake(
             "the gradients were not squared, only their absolute values taken.",
-            _fisher_of(_over_classes(lambda g, p: (p * g.abs()).sum(0))),
+            fisher_of(over_classes(lambda g, p: (p * g.abs()).sum(0))),
         ),
     ],
 )

@@ -600,7 +600,7 @@ def linear_probe(c, train, test):
     return (torch.cat([b["labels"] for b in test]) == label).float().mean().item()
 
 
-@wrong("1.3", "training and test features are standardised each by their own")
+@wrong("1.3", "")  # each split standardised by its own numbers
 def linear_probe(c, train, test):
     (X, y), (Z, z) = _encoded(c, train), _encoded(c, test)
     probe = LogisticRegression().fit(StandardScaler().fit_transform(X.numpy()), y.numpy())
