@@ -276,7 +276,10 @@ def without(batch, name):
             lambda pairs, end, pad: batch_by_filling([(q, a[::-1]) for q, a in pairs], end, pad),
             r"\[1, 4\] is 25 where 23",
         ),
-        (lambda pairs, end, pad: batch_by_filling([(a, q) for q, a in pairs], end, pad), "Exercise"),
+        (
+            lambda pairs, end, pad: batch_by_filling([(a, q) for q, a in pairs], end, pad),
+            "the answer stands before the question",
+        ),
     ],
 )
 def test_other_wrong_batches_are_rejected(answer, message):
@@ -393,13 +396,13 @@ def fisher_that_freezes(model, batches):
         (spoiled(lambda f: {name: x * torch.nan for name, x in f.items()}), "is NaN"),
         (
             spoiled(lambda f: {name: x / max(y.max() for y in f.values()) for name, x in f.items()}),
-            "is 1 where",
+            "divided by its largest entry",
         ),
-        (spoiled(lambda f: {name: x.clamp(max=0.05) for name, x in f.items()}), "Exercise"),
-        (spoiled(lambda f: {name: torch.zeros_like(x) for name, x in f.items()}), "Exercise"),
+        (spoiled(lambda f: {name: x.clamp(max=0.05) for name, x in f.items()}), "where"),
+        (spoiled(lambda f: {name: torch.zeros_like(x) for name, x in f.items()}), "where"),
         (spoiled(lambda f: without(f, "mixing.bias")), "lacks 'mixing.bias'"),
         (spoiled(lambda f: list(f.values())), "must be a dictionary"),
-        (lambda model, batches: fisher_by_backward(model, list(batches)[:-1]), "Exercise"),
+        (lambda model, batches: fisher_by_backward(model, list(batches)[:-1]), "where"),
     ],
 )
 def test_other_wrong_fishers_are_rejected(answer, message):
@@ -510,7 +513,7 @@ class OnePartPenalty(PenaltyByLoop):
         (ShrinkingPenalty, "changed the model: mixing.bias"),
         (BackwardPenalty, "left gradients in the model"),
         (StraightThroughPenalty, "gradient"),
-        (OnePartPenalty, "Exercise"),
+        (OnePartPenalty, "where"),
         (
             lambda model, importance, strength: PenaltyByLoop(model, importance, 3 * strength),
             "3 times what it should be",
