@@ -227,6 +227,8 @@ def versions() -> dict[str, str]:
             found[library] = metadata.version(library)
         except metadata.PackageNotFoundError:  # the package run from its folder, not installed
             continue
+    if "torch" in sys.modules:  # with its build, such as +cu130, which the metadata of PyPI's wheels lack
+        found["torch"] = str(sys.modules["torch"].__version__)
     return found
 
 

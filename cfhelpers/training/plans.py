@@ -53,7 +53,7 @@ PLANS = {
 """Of the stored results."""
 
 LIVE_PLANS = PLANS | {
-    ("laptop", "dialogue"): Plan(24, 4, 3e-4, curve_points=2, asked=16),
-    ("laptop", "text"): Plan(16, 2, 1e-4, curve_points=2, size=24, max_length=64, asked=8),
+    ("laptop", "dialogue"): Plan(16, 4, 3e-4, curve_points=2, asked=10),
+    ("laptop", "text"): Plan(16, 2, 1e-4, curve_points=2, size=24, max_length=32, asked=8),
 }
 """Of the runs that a notebook's reader waits for: shorter where a real language model trains on a few cores."""

@@ -1,5 +1,6 @@
 """Chapter 7's experiments: what was chosen in one is what the others have, and rows side by side belong together."""
 
+import numpy as np
 import pytest
 
 from cfhelpers.course import results
@@ -24,6 +25,18 @@ def test_every_choice_is_shown_at_the_share_that_was_chosen_for_the_draw():
     best = results.chosen(results.load("07", profile="tiny", experiment="which to keep"))
     shares = {method.settings().get("choice", "random"): method.share for method in chapter_07.AT_ONE_SHARE}
     assert shares == dict.fromkeys(best, best["random"].method["share"])
+
+
+@pytest.mark.parametrize("people", chapter_07.PEOPLE)
+def test_people_are_taught_until_recall_rises_no_more(people):
+    """Validation recall in the last quarter of the steps, mean over seeds: up by less than 3 points."""
+    records = results.load("07", profile="tiny", experiment=f"{people} people")
+    (naive,) = [record for record in records if record.method["name"] == "naive"]
+    own = [point for point in naive.curves if point["task"] == point["training"] == "people"]
+    *_, before, last = sorted({point["step"] for point in own})
+    recall = {step: np.mean([point["score"] for point in own if point["step"] == step]) for step in (before, last)}
+    assert last == naive.plan["steps"] == chapter_07.PEOPLE[people]
+    assert recall[last] - recall[before] < 0.03
 
 
 def test_smollm2_learned_the_same_persona_as_in_chapter_3():

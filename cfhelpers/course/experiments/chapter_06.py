@@ -135,7 +135,6 @@ def references(named: Mapping[str, Record], tasks: Sequence[str]) -> dict[str, n
 # What the chapter's last table joins, with the records of chapter 5 on the same tasks.
 TOGETHER = (
     "naive",
-    "full fine-tuning",
     "shared LoRA",
     "O-LoRA",
     "merged LoRA",

@@ -59,7 +59,8 @@ def _projecting(
     def answer(gradient: Gradient, reference: Gradient) -> Gradient:
         if not always and when * _dot(gradient, reference) <= 0:
             return dict(gradient)
-        return {name: gradient[name] - factor(gradient, reference) * reference[name] for name in gradient}
+        share = factor(gradient, reference)  # once: the notebook goes on with this, on every tensor of its model
+        return {name: gradient[name] - share * reference[name] for name in gradient}
 
     return answer
 
