@@ -673,6 +673,16 @@ for order, named in together.items():
     print("  ", "; ".join(f"{name} {gap.rstrip(' *')}" for name, gap in shown_gaps.items()) or "none")
 
 # %% [markdown]
+# Freezing layers was compared with naive training at the plan's rate. What if all layers learn, only more slowly?
+
+# %%
+for order, named in together.items():
+    frozen = cf.tables.differences(
+        {each: named[each] for each in ("full fine-tuning", "frozen bottom")}, "full fine-tuning"
+    )
+    print(f"{order}: frozen bottom minus full fine-tuning at its own rate: {frozen['mean'].item()} points")
+
+# %% [markdown]
 # **What it does not show.** A ranking of rows whose intervals overlap: each setting was chosen among five with one
 # seed, and joint training's and naive's not at all. Training times are of several sessions on one machine.
 

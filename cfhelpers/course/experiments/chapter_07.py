@@ -10,7 +10,7 @@ from cfhelpers.training.sequence import Learned
 FRACTIONS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)
 CHOICES: tuple[Choice, ...] = ("random", "lengths", "hardest", "herding")
-PEOPLE = {16: 100, 64: 240}
+PEOPLE = {16: 100, 64: 240, 256: 800}
 """How many people a model is taught, and in how many steps: enough that validation recall rises no more."""
 KEPT = 13
 """Dialogues of the persona in a tenth of its tokens, nearly: what every method that keeps examples may keep."""
@@ -75,20 +75,17 @@ def _few(size: int) -> Experiment:
     )
 
 
-def _room(people: int) -> Experiment:
+def _room(
+    people: int, plain: tuple[Method, ...], sweeps: dict[str, list[Method]], seeds: tuple[int, ...] | None = None
+) -> Experiment:
     """Many people, each asked by name, and then the workplace: what can be saved in a model that holds so much?"""
     return Experiment(
         "07",
         f"{people} people",
         "dialogpt",
         ("people", "workplace"),
-        (Naive(),),
-        {
-            "tiny": {
-                "replay": [Replay(fraction=0.1, share=share) for share in SHARES],
-                "ewc": [EWC(strength, variant="sample", max_examples=128) for strength in (1e3, 1e4, 1e5, 1e6, 1e7)],
-            }
-        },
+        plain,
+        {"tiny": sweeps} if sweeps else {},
         profiles=("tiny",),
         changes={
             "size": people,
@@ -99,9 +96,18 @@ def _room(people: int) -> Experiment:
             "curve_points": 4,
         },
         selection_seeds=(100,),
+        reported_seeds=seeds,
         curves=(),
         traces=("curves",),
     )
+
+
+_FOR_PEOPLE: dict[str, list[Method]] = {
+    "replay": [Replay(fraction=0.1, share=share) for share in SHARES],
+    "ewc": [EWC(strength, variant="sample", max_examples=128) for strength in (1e3, 1e4, 1e5, 1e6, 1e7)],
+}
+# Chosen with 64 people, as above.
+CHOSEN_FOR_MANY = (EWC(1e6, variant="sample", max_examples=128), Replay(fraction=0.1, share=0.25))
 
 
 EXPERIMENTS = (
@@ -172,7 +178,8 @@ EXPERIMENTS = (
         curves=(),
         traces=(),
     ),
-    *(_room(people) for people in PEOPLE),
+    *(_room(people, (Naive(),), _FOR_PEOPLE) for people in (16, 64)),
+    _room(256, (Naive(), *CHOSEN_FOR_MANY), {}, seeds=(0, 1, 2)),  # a minute and more for each seed
     # On a real language model, with the share that tiny chose; chapter 3 has naive and joint training, EWC and L2.
     Experiment(
         "07",
