@@ -124,7 +124,15 @@ perplexity = Exercise(
     reference=_by(_right),
     library=_library,
     examine=_examine,
+    tolerance=2e-5,  # a rounded perplexity is not one: the next question compares two that hardly differ
     mistakes=[
+        *(
+            Mistake(
+                "the perplexity is rounded. Return it as it comes out, and round where it is shown.",
+                _by(lambda c, b, digits=digits: round(_right(c, b), digits)),
+            )
+            for digits in (2, 1, 0)
+        ),
         Mistake(
             f"this is the mean of the batches' perplexities, which depends on how texts are batched. {_TOTALS}",
             _by(lambda c, b: sum(map(math.exp, _means(c))) / len(c)),
