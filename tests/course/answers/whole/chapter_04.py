@@ -691,3 +691,5 @@ def _rounded(digits):
 
 wrong("4.1", "the perplexity is rounded")(_rounded(2))
 wrong("4.1", "the perplexity is rounded")(_rounded(1))
+wrong("4.1", "the perplexity is rounded")(_rounded(0))
+right("4.1")(_rounded(6))
