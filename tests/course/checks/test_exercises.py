@@ -154,8 +154,6 @@ def probe_by_least_squares(classifier, train, test):
 
 
 def probe_by_adam(classifier, train, test):
-    for parameter in classifier.parameters():
-        parameter.requires_grad_(False)
     (x, y), (x_test, y_test) = encode(classifier, train), encode(classifier, test)
     probe = nn.Linear(x.shape[1], 2)
     optimizer = torch.optim.Adam(probe.parameters(), lr=0.05)
@@ -180,7 +178,7 @@ def test_probe_passes_in_other_styles(answer):
 
 
 def probe_that_trains_the_encoder(classifier, train, test):
-    probe = nn.Linear(5, 2)
+    probe = nn.Linear(encode(classifier, train)[0].shape[1], 2)
     optimizer = torch.optim.Adam([*classifier.parameters(), *probe.parameters()], lr=0.01)
     classifier.eval()
     for batch in train:
@@ -278,7 +276,7 @@ def without(batch, name):
             lambda pairs, end, pad: batch_by_filling([(q, a[::-1]) for q, a in pairs], end, pad),
             r"\[1, 4\] is 25 where 23",
         ),
-        (lambda pairs, end, pad: batch_by_filling([(a, q) for q, a in pairs], end, pad), "is right"),
+        (lambda pairs, end, pad: batch_by_filling([(a, q) for q, a in pairs], end, pad), "answer stands before"),
     ],
 )
 def test_other_wrong_batches_are_rejected(answer, message):
@@ -395,7 +393,7 @@ def fisher_that_freezes(model, batches):
         (spoiled(lambda f: {name: x * torch.nan for name, x in f.items()}), "is NaN"),
         (
             spoiled(lambda f: {name: x / max(y.max() for y in f.values()) for name, x in f.items()}),
-            "is 1 where",
+            "divided by its largest entry",
         ),
         (spoiled(lambda f: {name: x.clamp(max=0.05) for name, x in f.items()}), "is right"),
         (spoiled(lambda f: {name: torch.zeros_like(x) for name, x in f.items()}), "is right"),
