@@ -151,6 +151,11 @@ old_task_accuracy = Exercise(
             _accuracy_with(task_ids=torch.zeros_like),
         ),
         Mistake(
+            "the head of the next task answered (task_ids + 1). Hand the batch's own task_ids to the classifier: they "
+            "count from 0.",
+            _accuracy_with(task_ids=lambda ids: ids + 1),
+        ),
+        Mistake(
             "one head answers for every task: its number is written in the code. Hand the batch's own task_ids to the "
             "classifier.",
             _accuracy_with(task_ids=torch.ones_like),
