@@ -214,7 +214,7 @@ for ids, labels in zip(batch["input_ids"].tolist(), batch["labels"].tolist(), st
 
 # %% exercise="3.2"
 def fisher(model: torch.nn.Module, batches: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    """Return the empirical Fisher diagonal: one float32 tensor per trainable parameter, by its name."""
+    """Return the empirical Fisher diagonal: one float32 (or float64) tensor per trainable parameter, by name."""
     ### BEGIN SOLUTION
     model.eval()
     trainable = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}

@@ -242,10 +242,7 @@ WRONG = {
     # once told another mistake
     "1.2 all of a batch": (demonstrating.old_task_accuracy, all_of_a_batch, r"\.all\(\)", "only the last batch"),
     "1.3 fitted on the last batch": (
-        demonstrating.linear_probe,
-        lambda *a: probe(*a, only_last=True),
-        "last training batch|where",
-        "test texts together",
+        demonstrating.linear_probe, lambda *a: probe(*a, only_last=True), "that it was fitted on", "test texts together"
     ),
     "1.3 never trained": (
         demonstrating.linear_probe, lambda *a: probe(*a, fit=False), "where .* is right", "test texts together"

@@ -178,7 +178,7 @@ def test_probe_passes_in_other_styles(answer):
 
 
 def probe_that_trains_the_encoder(classifier, train, test):
-    probe = nn.Linear(classifier.body.config.hidden_size, 2)
+    probe = nn.Linear(encode(classifier, train)[0].shape[1], 2)
     optimizer = torch.optim.Adam([*classifier.parameters(), *probe.parameters()], lr=0.01)
     classifier.eval()
     for batch in train:
@@ -276,10 +276,7 @@ def without(batch, name):
             lambda pairs, end, pad: batch_by_filling([(q, a[::-1]) for q, a in pairs], end, pad),
             r"\[1, 4\] is 25 where 23",
         ),
-        (
-            lambda pairs, end, pad: batch_by_filling([(a, q) for q, a in pairs], end, pad),
-            "the answer stands before the question",
-        ),
+        (lambda pairs, end, pad: batch_by_filling([(a, q) for q, a in pairs], end, pad), "answer stands before"),
     ],
 )
 def test_other_wrong_batches_are_rejected(answer, message):

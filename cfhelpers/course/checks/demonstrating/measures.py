@@ -36,11 +36,8 @@ def _examine_measures(answer: Callable[..., Any]) -> Numbers:
         pair = answer(results)
         if not np.array_equal(results, np.array(matrix), equal_nan=True):
             raise CheckFailed("your code changed the result matrix itself. Compute on a copy.")
-        if (
-            not isinstance(pair, tuple | list | np.ndarray | torch.Tensor)
-            or getattr(pair, "ndim", 1) != 1
-            or len(pair) != 2
-        ):
+        one_array = isinstance(pair, np.ndarray | torch.Tensor)
+        if not (one_array or isinstance(pair, tuple | list)) or (one_array and pair.ndim == 0) or len(pair) != 2:
             raise CheckFailed("return two numbers: backward transfer, then forgetting.")
         for part, value in zip(("backward transfer", "forgetting"), pair, strict=True):
             numbers[f"{case}: {part}"] = number(value, part)

@@ -16,18 +16,18 @@ from cfhelpers.models.classifier import MultiTaskClassifier
 
 Batches = list[dict[str, Tensor]]
 
-_OLD = 1  # the old task's head is neither the first nor the last
-# Case: sizes of the batches, rows that the head gets wrong, tokens of a text, classes.
+# Case: sizes of the batches, rows that the head gets wrong, tokens of a text, classes, position of the task's head.
 _CASES = {
-    "16 texts": ((9, 5, 2), (3, 11, 14, 15), 6, 3),
-    "14 texts": ((4, 7, 3), (1, 2, 12), 5, 4),
-    "one batch of 7": ((7,), (0, 4), 4, 3),
+    "16 texts": ((9, 5, 2), (3, 11, 14, 15), 6, 3, 1),
+    "14 texts": ((4, 7, 3), (1, 2, 12), 5, 4, 1),
+    "one batch of 7": ((7,), (0, 4), 4, 3, 1),
+    "the first task": ((5, 3), (2, 6), 5, 3, 0),
 }
 
 
 def _old_task(case: str) -> tuple[MultiTaskClassifier, Batches]:
-    """Return a classifier with three heads, and batches of the middle one's task of which it gets most right."""
-    sizes, wrong_rows, tokens, classes = _CASES[case]
+    """Return a classifier with three heads, and batches of one of their tasks of which it gets most right."""
+    sizes, wrong_rows, tokens, classes, task = _CASES[case]
     generator = torch.Generator().manual_seed(18)
     heads = {"first": classes, "old": classes, "new": classes}
     classifier = toy_classifier(2 * torch.randn(12, 6, generator=generator), heads)
@@ -35,7 +35,7 @@ def _old_task(case: str) -> tuple[MultiTaskClassifier, Batches]:
     for size in sizes:
         ids = torch.randint(1, 12, (size, tokens), generator=generator)
         mask = (torch.arange(tokens) < torch.randint(1, tokens, (size, 1), generator=generator)).long()
-        batch = {"input_ids": ids * mask, "attention_mask": mask, "task_ids": torch.full((size,), _OLD)}
+        batch = {"input_ids": ids * mask, "attention_mask": mask, "task_ids": torch.full((size,), task)}
         with torch.no_grad():
             right = classifier.eval()(**batch).logits.argmax(-1)
         wrong = torch.tensor([number in wrong_rows for number in range(row, row + size)])
@@ -149,6 +149,21 @@ old_task_accuracy = Exercise(
         Mistake(
             "the head of the first task answered. Hand the batch's own task_ids to the classifier.",
             _accuracy_with(task_ids=torch.zeros_like),
+        ),
+        Mistake(
+            "the head of the next task answered (task_ids + 1). Hand the batch's own task_ids to the classifier: they "
+            "count from 0.",
+            _accuracy_with(task_ids=lambda ids: ids + 1),
+        ),
+        Mistake(
+            "one head answers for every task: its number is written in the code. Hand the batch's own task_ids to the "
+            "classifier.",
+            _accuracy_with(task_ids=torch.ones_like),
+        ),
+        Mistake(
+            "len(batch) is the number of entries of a dictionary (input_ids, labels, …). Count its texts: "
+            "len(batch['labels']).",
+            lambda c, b: accuracy(c, b) * _texts(b) / sum(len(each) for each in b),
         ),
         Mistake(
             "padding was read as text. Hand the batch's attention_mask to the classifier.",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cfhelpers.course.checks.demonstrating.old_head import accuracy
-from cfhelpers.course.checks.demonstrating.texts import CASES, Batches, curved_task, probing_task
+from cfhelpers.course.checks.demonstrating.texts import CASES, Batches, curved_task, probing_task, quiet_task, row_task
 from cfhelpers.course.checks.exercise import CheckFailed, Exercise, Mistake, Numbers, number
 from cfhelpers.course.checks.toys import Unharmed, require_evaluation_mode, toy_body
 from cfhelpers.models.classifier import MultiTaskClassifier
@@ -37,6 +37,7 @@ def _examine_probe(answer: Callable[..., Any]) -> Numbers:
         )
     if all(np.isclose(share, numbers[name]) for name, share in _accuracies(_probe).items()):
         _require_a_linear_one(answer)  # a mistake in the shares has advice of its own
+        _require_a_fit_to_the_end(answer)
     return numbers
 
 
@@ -84,6 +85,26 @@ def _require_a_linear_one(answer: Callable[..., Any]) -> None:
             f"the probe is not linear: it gets {float(share):.0%} right of texts of which no straight line gets more "
             "than 75 %. With a hidden layer, neighbours, a kernel or a tree it may work out what the encoder does not "
             "say. Fit one linear layer."
+        )
+    share = _asked(answer, *row_task())
+    if 2 / 3 + 1e-6 < share <= 1:
+        raise CheckFailed(
+            f"the probe is not linear: it gets {float(share):.0%} right of texts of which no straight line gets more "
+            "than 67 %, for the middle one of three places on a line has a label of its own. Are features squared, cut "
+            "off or squashed (relu, tanh, softmax) before the fit, or their variances compared? Fit one linear layer "
+            "on the features as they are."
+        )
+
+
+def _require_a_fit_to_the_end(answer: Callable[..., Any]) -> None:
+    """Raise CheckFailed if an answer misses what a straight line finds, but the fit is held back or stopped soon."""
+    share = _asked(answer, *quiet_task())
+    if share < 1 - 1e-6:
+        raise CheckFailed(
+            f"the probe gets {float(share):.0%} right of texts that a straight line separates without an error: what "
+            "says the label varies little in them, beside something that varies several times as much. Is the fit held "
+            "back (ridge, weight decay, a small C, fewer dimensions), or stopped after a few steps? Fit to "
+            "convergence, hardly regularised."
         )
 
 

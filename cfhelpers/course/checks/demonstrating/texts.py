@@ -116,3 +116,35 @@ def curved_task() -> Task:
     texts = [text for text, (_, number) in zip(corners, kinds, strict=True) for _ in range(_CORNER_TEXTS[number])]
     world = _world(_CORNERS, 15, 3.0, torch.eye(3))
     return world, [_batch(texts) for _ in range(4)], [_batch(corners, 2) for _ in range(3)]
+
+
+# Three places on a straight line, of which the middle one has a label of its own: nothing linear gets more than two of
+# the three right, but a function of each feature by itself does: its square, its positive part, its tanh, its variance.
+_IN_A_ROW = (-1.0, 0.5, 2.0)
+_TEXTS_IN_A_ROW = (4, 6, 3)
+
+
+def row_task() -> Task:
+    """Return a task of which nothing linear gets more than two thirds right, though features one by one tell it."""
+    kinds = [(first, number, int(number == 1)) for first in (_FIRST, _FIRST + 1) for number in range(3)]
+    train = [(first, 1 + number, label) for first, number, label in kinds for _ in range(_TEXTS_IN_A_ROW[number])]
+    test = [(first, 1 + number, label) for first, number, label in kinds]
+    world = _world([(place, 0.0) for place in _IN_A_ROW], 15, 1.0)
+    return world, [_batch(train) for _ in range(4)], [_batch(test, 2) for _ in range(3)]
+
+
+# The second coordinate says the label, always; the first is several times as loud and goes along with it more often
+# than not. A fit that is held back, or stopped soon, follows the loud one. Few texts make it easy to hold back, many
+# features make it quick to fit by gradient steps. The second coordinate has more than one value for each label, or
+# discriminant analysis would find no variance in it.
+_LOUD = 4.0
+_QUIET = ((_LOUD, 0.5), (_LOUD, 0.75), (-_LOUD, -0.5), (-_LOUD, -0.75), (_LOUD, -0.625), (-_LOUD, 0.625))
+_QUIET_TEXTS = (3, 3, 3, 3, 2, 2)
+
+
+def quiet_task() -> Task:
+    """Return a task that a straight line solves without an error, by what varies least in the features."""
+    kinds = [(first, number, int(_QUIET[number][1] > 0)) for first in (_FIRST, _FIRST + 1) for number in range(6)]
+    train = [(first, 1 + number, label) for first, number, label in kinds for _ in range(_QUIET_TEXTS[number])]
+    test = [(first, 1 + number, label) for first, number, label in kinds]
+    return _world(_QUIET, 48, 1.0), [_batch(train[::2]), _batch(train[1::2])], [_batch(test, 2) for _ in range(3)]

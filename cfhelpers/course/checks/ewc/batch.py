@@ -35,9 +35,12 @@ def _examine_batch(answer: Callable[..., Any]) -> Numbers:
                 "question + answer + [end_id]."
             )
         if isinstance(batch, Mapping):
-            for name in ("input_ids", "labels"):
+            for name in ("input_ids", "attention_mask", "labels"):
                 if isinstance(batch.get(name), Tensor) and batch[name].is_floating_point():
-                    raise CheckFailed(f"{name} holds floating-point numbers; token ids are whole numbers (torch.long).")
+                    raise CheckFailed(
+                        f"{name} holds floating-point numbers; token ids, labels and the mask are whole numbers "
+                        "(torch.long)."
+                    )
             if isinstance(batch.get("labels"), Tensor) and batch["labels"].dtype != torch.long:
                 raise CheckFailed(f"labels are {batch['labels'].dtype}; the loss takes class numbers as torch.long.")
         arrays = tensors(batch, "the batch")
@@ -203,6 +206,10 @@ dialogue_batch = Exercise(
         Mistake(
             "the question's last token is a target. −100 is for the whole question.",
             _laid_out(lambda question, reply: (question + reply, [-100] * (len(question) - 1) + question[-1:] + reply)),
+        ),
+        Mistake(
+            "the question is dropped: the sequences hold the answers alone. Write the question in front of its answer.",
+            _laid_out(lambda question, reply: (reply, reply)),
         ),
         Mistake(_EVERYTHING_IS_TARGET, _laid_out(lambda question, reply: (question + reply, question + reply))),
         Mistake(

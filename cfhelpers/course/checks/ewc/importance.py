@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -30,7 +31,7 @@ Batch = dict[str, Tensor]
 # example without a question has a label under its first token, which no logits predict.
 _CASES = {
     "six examples": ((9, 4), ((3, 6, 4), (6,), (5, 3)), (2, 0, 1)),
-    "seven examples": ((7, 3), ((4, 5), (3, 6, 4, 7), (3,)), (0, 1, 2)),
+    "seven examples": ((7, 3), ((4, 5), (3, 6, 7), (3,), (4,)), (0, 1, 2, 1)),
 }
 
 
@@ -49,7 +50,18 @@ def _language_batches(case: str) -> list[Batch]:
 
 
 def _examine_fisher(answer: Callable[..., Any]) -> Numbers:
-    return {f"{case}: {name}": array for case in _CASES for name, array in _fisher_in(answer, case).items()}
+    numbers = {case: _fisher_in(answer, case) for case in _CASES}
+    torch.manual_seed(1)  # the first run began with another seed
+    case = next(iter(_CASES))
+    again = _fisher_in(answer, case)
+    if any(
+        name in again and not np.allclose(again[name], array, equal_nan=True) for name, array in numbers[case].items()
+    ):
+        raise CheckFailed(
+            "the numbers differ from one run to the next: something is drawn at random. Are the labels drawn from the "
+            "model? The empirical Fisher takes the labels of the data."
+        )
+    return {f"{case}: {name}": array for case in _CASES for name, array in numbers[case].items()}
 
 
 def _fisher_in(answer: Callable[..., Any], case: str) -> Numbers:
@@ -246,6 +258,10 @@ fisher = Exercise(
         Mistake(
             "you divided by the last index, which is one less than the number of examples.",
             fisher_of(per_example, divisor=lambda bs: len(list(examples(bs))) - 1),
+        ),
+        Mistake(
+            "you divided by one more than the number of examples.",
+            fisher_of(per_example, divisor=lambda bs: len(list(examples(bs))) + 1),
         ),
         Mistake(
             "you divided by the last batch's index. Divide by the number of examples.",

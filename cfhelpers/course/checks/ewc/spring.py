@@ -33,7 +33,7 @@ def _penalty_in(answer: Callable[..., Any], case: str) -> Numbers:
     model = ToyLanguageModel(*sizes)
     importance = _toy_importance(model, free)
     given = {name: tensor.clone() for name, tensor in importance.items()}
-    penalty = answer(model, given, strength)
+    penalty = _made(answer, model, given, strength)
     late = answer(model, {name: tensor.clone() for name, tensor in importance.items()}, strength)
     numbers = {"value at the anchor": number(penalty.value(model), "value")}
     generator = torch.Generator().manual_seed(2)
@@ -43,6 +43,11 @@ def _penalty_in(answer: Callable[..., Any], case: str) -> Numbers:
     unharmed = Unharmed(model)
     value = penalty.value(model)
     numbers["value after moving"] = number(value, "value")
+    if isinstance(value, Tensor) and value.shape != ():
+        raise CheckFailed(
+            f"the value has shape {list(value.shape)}, but a penalty is one number, of shape []: is it begun with "
+            "torch.zeros(1), or summed with keepdim=True?"
+        )
     if not isinstance(value, Tensor) or not value.requires_grad:
         raise CheckFailed(
             "the value is a plain number without a graph, so it cannot pull on the weights. Keep it a tensor: no "
@@ -73,6 +78,22 @@ def _penalty_in(answer: Callable[..., Any], case: str) -> Numbers:
         )
     _require_error_for_unknown_names(answer, model, importance, strength)
     return numbers
+
+
+def _made(answer: Callable[..., Any], model: nn.Module, importance: dict[str, Tensor], strength: float) -> Any:
+    """Return an answer's penalty that can give its value; say of a parameter without importance what stopped it."""
+    try:
+        penalty = answer(model, importance, strength)
+        penalty.value(model)
+    except KeyError as error:
+        name = error.args[0] if error.args else None
+        if name in dict(model.named_parameters()) and name not in importance:
+            raise CheckFailed(
+                f"your code stopped with KeyError: {name!r}, a parameter that has no importance, for it is frozen or "
+                "free. Go through the names of the importance, not of the model."
+            ) from error
+        raise
+    return penalty
 
 
 def _require_the_same_again(penalty: Any, model: nn.Module, value: Any) -> None:
@@ -193,11 +214,11 @@ penalty = Exercise(
             _penalty_with(combine=lambda self, terms: self.strength * torch.stack(terms).sum()),
         ),
         Mistake(
-            "λ is inside the square: ½ Σ F (λ Δ)² has λ². Multiply the sum by λ / 2.",
+            "λ is squared. Is it inside the square? ½ Σ F (λ Δ)² has λ². Multiply the sum by λ / 2.",
             _penalty_with(combine=lambda self, terms: self.strength**2 / 2 * torch.stack(terms).sum()),
         ),
         Mistake(
-            "λ and ½ are inside the square. Multiply the sum of F Δ² by λ / 2.",
+            "λ and ½ are squared. Are they inside the square? Multiply the sum of F Δ² by λ / 2.",
             _penalty_with(combine=lambda self, terms: self.strength**2 / 4 * torch.stack(terms).sum()),
         ),
         Mistake(

@@ -115,6 +115,14 @@ def _by_classes(model: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
     return fisher_of(_ALL_CLASSES, divisor=lambda n: classes)(model, inputs)
 
 
+def _last_of_all(divided: bool) -> Callable[[nn.Module, Tensor], dict[str, Tensor]]:
+    """Return the last example's last class's weighted square, perhaps divided by the number of examples."""
+    last = fisher_of(over_classes(lambda g, p: (p * g.square())[-1]))
+    return lambda model, inputs: {
+        name: each / (len(inputs) if divided else 1) for name, each in last(model, inputs[-1:]).items()
+    }
+
+
 def _twice(n: int) -> float:
     return 2 * n
 
@@ -263,6 +271,14 @@ exact_fisher = Exercise(
         Mistake(
             "the last example's Fisher alone is divided by their number: each overwrote the one before (= for +=).",
             lambda model, inputs: {n: x / len(inputs) for n, x in fisher_of(_ALL_CLASSES)(model, inputs[-1:]).items()},
+        ),
+        *(
+            Mistake(
+                "the last class of the last example is all that is left: each overwrote the one before (= for +=). Add "
+                "up over classes and examples.",
+                _last_of_all(divided),
+            )
+            for divided in (True, False)
         ),
         Mistake(
             "the sum was divided by the number of examples twice.",

@@ -49,7 +49,7 @@ def _examine(answer: Callable[..., Any]) -> Numbers:
                     f"your code changed {what} itself, so what comes after computes with other numbers: += and -= do. "
                     "Write a = a + b."
                 )
-        found |= tensors({name: solution}, "the solution")
+        found[f"{name}: the solution"] = tensors({name: solution}, "the solution")[name]
     return found
 
 

@@ -29,6 +29,15 @@ def _examine(answer: Callable[..., Any]) -> Numbers:
         "the strength": number(answer(50.0, one, other), "the strength"),
         "the strength the other way": number(answer(8.0, other, one), "the strength"),
         "the strength for fewer weights": number(answer(3.0, _without(one), _without(other)), "the strength"),
+        "the strength with zeros among the entries": number(answer(20.0, _half_zero(one), other), "the strength"),
+    }
+
+
+def _half_zero(importance: Named) -> dict[str, Tensor]:
+    """Set every second entry to zero, as the importance of what a task never uses is."""
+    return {
+        name: torch.where(torch.arange(tensor.numel()).reshape(tensor.shape) % 2 == 1, tensor, 0.0)
+        for name, tensor in importance.items()
     }
 
 
@@ -71,6 +80,11 @@ matched_strength = Exercise(
             _matched(
                 lambda importance: float(torch.stack([each.double().mean() for each in importance.values()]).mean())
             ),
+        ),
+        Mistake(
+            "entries that are zero are left out of the mean. A weight without importance is a weight too: take the "
+            "mean over all entries.",
+            _matched(lambda importance: float(_flat(importance)[_flat(importance) != 0].mean())),
         ),
         Mistake(
             "the largest entries are compared. One outlier then decides; take the mean over all entries.",

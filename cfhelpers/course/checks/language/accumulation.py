@@ -14,8 +14,12 @@ from cfhelpers.methods.penalty import QuadraticPenalty
 
 Batch = dict[str, Tensor]
 
-# Case: micro-batches, texts in each, tokens of a text, λ.
-_CASES = {"three micro-batches": (3, 2, 6, 0.3), "five micro-batches": (5, 4, 3, 1.7)}
+# Case: micro-batches, texts in each, tokens of a text, λ, and what a batch has beside its texts. No two of these counts
+# go together in both cases, so that a number written in the code is not taken for one of them.
+_CASES = {
+    "three micro-batches": (3, 5, 6, 0.3, ("labels",)),
+    "five micro-batches": (5, 3, 3, 1.7, ("labels", "attention_mask")),
+}
 
 
 class _Watched(QuadraticPenalty):
@@ -42,7 +46,7 @@ class _Watched(QuadraticPenalty):
 
 def _setting(case: str) -> tuple[ToyLanguageModel, list[Batch], _Watched]:
     """A model that has moved away from its anchor and still has the last step's gradients; equally long texts."""
-    micro_batches, sequences, tokens, strength = _CASES[case]
+    micro_batches, sequences, tokens, strength, others = _CASES[case]
     generator = torch.Generator().manual_seed(31)
     model = ToyLanguageModel().train()
     model.dropout.p = 0.0  # in training mode, and yet the same every time
@@ -55,7 +59,9 @@ def _setting(case: str) -> tuple[ToyLanguageModel, list[Batch], _Watched]:
     for parameter in trainable.values():
         parameter.grad = torch.randn(parameter.shape, generator=generator)
     texts = [torch.randint(9, (sequences, tokens), generator=generator) for _ in range(micro_batches)]
-    return model, [{"input_ids": ids, "labels": ids} for ids in texts], penalty
+    beside = [{"labels": ids, "attention_mask": torch.ones_like(ids)} for ids in texts]
+    batches = [{"input_ids": x, **{name: y[name] for name in others}} for x, y in zip(texts, beside, strict=True)]
+    return model, batches, penalty
 
 
 def _examine(answer: Callable[..., Any]) -> Numbers:

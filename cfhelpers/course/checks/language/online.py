@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -33,7 +34,7 @@ def _examine(answer: Callable[..., Any]) -> Numbers:
     for case, (fishers, decay) in _cases().items():
         given = [dict(fisher) for fisher in fishers]
         before = [{name: tensor.clone() for name, tensor in fisher.items()} for fisher in fishers]
-        total = answer(given, decay)
+        total = _asked(answer, given, decay)
         found = tensors(total, "the importance")
         _require_every_name(found, fishers)
         if any(given[i].keys() != before[i].keys() for i in range(len(before))) or any(
@@ -52,10 +53,30 @@ def _examine(answer: Callable[..., Any]) -> Numbers:
     return numbers
 
 
+def _asked(answer: Callable[..., Any], fishers: list[Fisher], decay: float) -> Any:
+    try:
+        return answer(fishers, decay)
+    except KeyError as error:
+        name = error.args[0] if error.args else None
+        having = [task for task, fisher in enumerate(fishers, start=1) if name in fisher]
+        if having and len(having) < len(fishers):
+            raise CheckFailed(
+                f"your code stopped with KeyError: {name!r}, a weight that not every task has: of {len(fishers)} tasks "
+                f"here task {having[0]} is the first that does. Begin its sum there, and only decay it where a task "
+                "lacks it."
+            ) from error
+        raise
+
+
 def _require_every_name(found: Numbers, fishers: list[Fisher]) -> None:
     """Raise CheckFailed if a weight is lost that only some of the tasks have."""
     for task, fisher in enumerate(fishers, start=1):
         if lost := sorted(set(fisher) - set(found)):
+            if set(found) == set(fishers[0]) and all(np.allclose(found[n], x.numpy()) for n, x in fishers[0].items()):
+                raise CheckFailed(
+                    f"what comes back is the first task's Fisher alone; {lost[0]!r}, which task {task} has, is "
+                    "missing. Is there a return inside the loop?"
+                )
             raise CheckFailed(
                 f"{lost[0]!r} is missing: task {task} of {len(fishers)} has that weight, though not every task does. "
                 "Every name that any task has stays, decayed where a later task lacks it."
@@ -94,11 +115,22 @@ def _library(fishers: list[Fisher], decay: float) -> Fisher:
     return dict(total)
 
 
-def _undecayed_where_absent(fishers: list[Fisher], decay: float) -> Fisher:
-    total: Fisher = {}
-    for fisher in fishers:
-        total |= {name: decay * total[name] + tensor if name in total else tensor for name, tensor in fisher.items()}
-    return total
+def _undecayed_where_absent(
+    join: Callable[[Tensor, Tensor, float], Tensor],
+    begin: Callable[[Tensor, float], Tensor] = lambda new, decay: new,
+) -> Callable[[list[Fisher], float], Fisher]:
+    """Return an answer that goes through the new task's names alone, joins old and new, and begins with ``begin``."""
+
+    def answer(fishers: list[Fisher], decay: float) -> Fisher:
+        total: Fisher = {}
+        for fisher in fishers:
+            total |= {
+                name: join(total[name], tensor, decay) if name in total else begin(tensor, decay)
+                for name, tensor in fisher.items()
+            }
+        return total
+
+    return answer
 
 
 def _joined(join: Callable[[Tensor, Tensor, float], Tensor]) -> Callable[[list[Fisher], float], Fisher]:
@@ -129,6 +161,26 @@ online_importance = Exercise(
         Mistake(
             "the newest Fisher is decayed, not the old sum. F* ← γ F* + F.",
             _weighted(lambda t, T, decay: decay if t else 1.0),
+        ),
+        Mistake(
+            "the newest Fisher is decayed, not the old sum. F* ← γ F* + F.",
+            _undecayed_where_absent(lambda old, new, decay: old + decay * new),
+        ),
+        *(
+            Mistake(
+                "the newest Fisher is decayed as well, and a weight that the new task does not have is not decayed at "
+                "all. Everything old is decayed, the new Fisher is not.",
+                _undecayed_where_absent(lambda old, new, decay: decay * (old + new), begin),
+            )
+            for begin in (lambda new, decay: new, lambda new, decay: decay * new)
+        ),
+        *(
+            Mistake(
+                "this is a moving average that begins with a whole Fisher: a later one is multiplied by 1 − γ. Online "
+                "EWC adds every Fisher whole.",
+                made(lambda old, new, decay: decay * old + (1 - decay) * new),
+            )
+            for made in (_joined, _undecayed_where_absent)
         ),
         Mistake(
             "every Fisher is decayed once, the newest too, and the old sum never. F* ← γ F* + F.",
@@ -199,7 +251,7 @@ online_importance = Exercise(
         ),
         Mistake(
             "a weight that the new task does not have, such as the old head, is not decayed. Everything old is.",
-            _undecayed_where_absent,
+            _undecayed_where_absent(lambda old, new, decay: decay * old + new),
         ),
         Mistake(
             "old and new were multiplied. They are added: a weight matters if it matters to either task.",

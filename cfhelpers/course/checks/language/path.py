@@ -55,7 +55,8 @@ def _examine(answer: Callable[..., Any]) -> Numbers:
         found = answer(weights, gradients, damping)
         if any(not torch.equal(one, two) for one, two in zip(given, (*weights, *gradients), strict=True)):
             raise CheckFailed("your code changed the weights or gradients it was given. Compute on copies.")
-        numbers |= tensors({name: found}, "the importance") if found is not None else tensors(None, "the importance")
+        named = None if found is None else {name: found}
+        numbers[f"{name}: the importance"] = tensors(named, "the importance")[name]
     return numbers
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from cfhelpers import metrics
-from cfhelpers.course.checks.exercise import Exercise, Mistake, Numbers, number
+from cfhelpers.course.checks.exercise import CheckFailed, Exercise, Mistake, Numbers, number
 from cfhelpers.course.checks.toys import ToyLanguageModel, Unharmed, require_evaluation_mode
 from cfhelpers.evaluation.scores import evaluating, model_inputs
 
@@ -46,7 +46,18 @@ def _examine(answer: Callable[..., Any]) -> Numbers:
         require_evaluation_mode(model.observed)
         unharmed.check()
         numbers[f"{case}: the perplexity"] = number(value, "the perplexity")
+    _require_all_digits({case: float(numbers[f"{case}: the perplexity"]) for case in _CASES})
     return numbers
+
+
+def _require_all_digits(found: dict[str, float]) -> None:
+    """Raise CheckFailed if right perplexities are rounded: what is compared with them may differ by less."""
+    near = [abs(each - _by(_right)(ToyLanguageModel(), _texts(case))) < 0.51 for case, each in found.items()]
+    if all(near) and all(abs(each - round(each, 2)) <= 1e-7 * abs(each) for each in found.values()):
+        raise CheckFailed(
+            "the perplexity is rounded. Return it as it comes out, and round it where it is shown: the next one may "
+            "differ by less."
+        )
 
 
 @torch.no_grad()

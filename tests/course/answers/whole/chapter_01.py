@@ -8,13 +8,15 @@ Beside a wrong one stands what the check has to say of it; nothing where it only
 
 import copy
 import math
+from functools import partial
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression, Perceptron, RidgeClassifier, SGDClassifier
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -550,8 +552,10 @@ def _hidden(width):
 
 for _make in (
     lambda: LogisticRegression(),
-    lambda: LogisticRegression(C=0.01),
+    lambda: LogisticRegression(C=0.1),
+    lambda: LogisticRegression(C=1e4, max_iter=5000),
     lambda: RidgeClassifier(alpha=10.0),
+    lambda: RidgeClassifier(alpha=1e-3),
     lambda: LinearDiscriminantAnalysis(),
     lambda: Perceptron(),
     lambda: SGDClassifier(random_state=1),
@@ -560,6 +564,40 @@ for _make in (
     right("1.3")(_with_sklearn(_make))
 right("1.3")(_in_torch(_linear, torch.optim.Adam, 1e-3, 300))
 right("1.3")(_in_torch(_linear, torch.optim.SGD, 0.1, 100))
+right("1.3")(_in_torch(_linear, torch.optim.SGD, 0.01, 500))
+right("1.3")(_in_torch(_linear, torch.optim.AdamW, 1e-2, 300))
+for _make in (
+    lambda: LogisticRegression(C=0.01),
+    lambda: LogisticRegression(C=0.001),
+    lambda: LogisticRegression(C=1e4, max_iter=2),
+    lambda: RidgeClassifier(alpha=100.0),
+    lambda: RidgeClassifier(alpha=1000.0),
+    lambda: LinearSVC(C=1e-4),
+    lambda: NearestCentroid(),
+):
+    wrong("1.3", "the probe gets 67% right of texts that a straight line separates")(_with_sklearn(_make))
+wrong("1.3", "the probe gets 67% right of texts that a straight line separates")(
+    _in_torch(_linear, partial(torch.optim.Adam, weight_decay=1.0), 1e-2, 1000)
+)
+
+
+def _least_squares_on(change):
+    def linear_probe(c, train, test):
+        (X, y), (Z, z) = _encoded(c, train), _encoded(c, test)
+        return _score(_lstsq(change(X), y), change(Z), z)
+
+    return linear_probe
+
+
+right("1.3")(_least_squares_on(lambda a: a))
+right("1.3")(_least_squares_on(lambda a: 3 * a - 1))
+for _change in (lambda a: torch.cat([a, a * a], 1), torch.relu, torch.tanh):
+    wrong("1.3", "the probe is not linear: it gets 100% right of texts of which no straight line gets more than 67")(
+        _least_squares_on(_change)
+    )
+wrong("1.3", "the probe is not linear")(_least_squares_on(lambda a: a.softmax(-1)))
+wrong("1.3", "in the case “55 and 37 texts”: accuracy on the very texts")(_least_squares_on(torch.abs))
+wrong("1.3", "the probe is not linear")(_with_sklearn(lambda: GaussianNB()))
 for _make in (
     lambda: KNeighborsClassifier(),
     lambda: SVC(),
@@ -605,3 +643,27 @@ def linear_probe(c, train, test):
     (X, y), (Z, z) = _encoded(c, train), _encoded(c, test)
     probe = LogisticRegression().fit(StandardScaler().fit_transform(X.numpy()), y.numpy())
     return probe.score(StandardScaler().fit_transform(Z.numpy()), z.numpy())
+
+
+@wrong("1.2", "one head answers for every task: its number is written in the code")  # the task's number written in
+def old_task_accuracy(c, batches):
+    c.eval()
+    right = total = 0
+    with torch.no_grad():
+        for b in batches:
+            p = c(b["input_ids"], b["attention_mask"], task_ids=torch.ones_like(b["task_ids"])).logits.argmax(-1)
+            right += (p == b["labels"]).sum().item()
+            total += len(p)
+    return right / total
+
+
+@wrong("1.2", "len(batch) is the number of entries of a dictionary")  # the length of the dictionary
+def old_task_accuracy(c, batches):
+    c.eval()
+    right = total = 0
+    with torch.no_grad():
+        for b in batches:
+            p = c(b["input_ids"], b["attention_mask"], task_ids=b["task_ids"]).logits.argmax(-1)
+            right += (p == b["labels"]).sum().item()
+            total += len(b)
+    return right / total

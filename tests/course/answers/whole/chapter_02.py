@@ -387,3 +387,29 @@ def exact_fisher(model, inputs):
 @wrong("2.2", "this is the square root of the mean of squares")  # square root of the mean of squares
 def exact_fisher(model, inputs):
     return {n: v.sqrt() for n, v in _each(model, inputs, lambda p, g: p * g**2, len(inputs)).items()}
+
+
+@wrong("2.1", "in the case “no correlation”: the solution has shape (2, 2)")  # a matrix
+def rest(old, importance, new, curvature, strength):
+    return torch.linalg.solve(curvature + strength * torch.diag(importance), curvature * new + importance * old)
+
+
+for _divided in (True, False):
+
+    @wrong("2.2", "the last class of the last example is all that is left")  # = for +=
+    def exact_fisher(model, inputs, divided=_divided):
+        model.eval()
+        total = {}
+        for row in inputs:
+            log_p = model(row[None]).log_softmax(-1)[0]
+            for label in range(len(log_p)):
+                found = torch.autograd.grad(log_p[label], list(model.parameters()), retain_graph=True)
+                for (name, _), g in zip(model.named_parameters(), found, strict=True):
+                    total[name] = log_p[label].exp().detach() * g**2
+        return {name: value / (len(inputs) if divided else 1) for name, value in total.items()}
+
+
+@wrong("2.3", "entries that are zero are left out of the mean")  # zeros left out
+def matched_strength(strength, importance, other):
+    one, two = (torch.cat([x.flatten() for x in each.values()]) for each in (importance, other))
+    return float(strength * one[one > 0].mean() / two[two > 0].mean())

@@ -624,3 +624,91 @@ def dialogue_batch(pairs, end_id, pad_id):
         "attention_mask": torch.tensor([[1] * len(ids) + [0] * (longest - len(ids)) for ids, _ in rows]),
         "labels": torch.tensor([labels + [-100] * (longest - len(labels)) for _, labels in rows]),
     }
+
+
+@wrong("3.1", "the question is dropped")  # the answers alone
+def dialogue_batch(pairs, end_id, pad_id):
+    rows = [[*a, end_id] for _, a in pairs]
+    T = max(map(len, rows))
+    return {
+        "input_ids": _pad(rows, pad_id, T),
+        "attention_mask": _pad([[1] * len(r) for r in rows], 0, T),
+        "labels": _pad(rows, -100, T),
+    }
+
+
+@wrong("3.1", "attention_mask holds floating-point numbers")  # a mask of floats
+def dialogue_batch(pairs, end_id, pad_id):
+    rows = [[*q, *a, end_id] for q, a in pairs]
+    T = max(map(len, rows))
+    labels = [[-100] * len(q) + [*a, end_id] for q, a in pairs]
+    return {
+        "input_ids": _pad(rows, pad_id, T),
+        "attention_mask": _pad([[1.0] * len(r) for r in rows], 0.0, T),
+        "labels": _pad(labels, -100, T),
+    }
+
+
+def _summed_loss(model, row):
+    return model(**row).loss * (row["labels"][:, 1:] != -100).sum()
+
+
+def _divided_by(divisor, loss=_summed_loss):
+    def fisher(model, batches):
+        model.eval()
+        total = {n: torch.zeros_like(p) for n, p in model.named_parameters() if p.requires_grad}
+        rows = [{k: v[i : i + 1] for k, v in b.items()} for b in batches for i in range(len(b["labels"]))]
+        for row in rows:
+            model.zero_grad()
+            loss(model, row).backward()
+            for n in total:
+                total[n] += model.get_parameter(n).grad ** 2
+        model.zero_grad()
+        return {n: t / divisor(len(rows)) for n, t in total.items()}
+
+    return fisher
+
+
+def _loss_of_a_draw(model, row):
+    logits = model(row["input_ids"], attention_mask=row["attention_mask"]).logits[:, :-1]
+    drawn = torch.distributions.Categorical(logits=logits).sample()
+    drawn[row["labels"][:, 1:] == -100] = -100
+    return F.cross_entropy(logits[0], drawn[0], ignore_index=-100, reduction="sum")
+
+
+right("3.2")(_divided_by(lambda n: n))
+wrong("3.2", "in the case “six examples”: ")(_divided_by(lambda n: 2))  # a fixed number, not an index
+wrong("3.2", "in the case “six examples”: ")(_divided_by(lambda n: 3))  # nor a number of batches
+wrong("3.2", "you divided by one more than the number of examples")(_divided_by(lambda n: n + 1))
+wrong("3.2", "the numbers differ from one run to the next")(_divided_by(lambda n: n, _loss_of_a_draw))
+
+
+@wrong("3.3", "λ is squared. Is it inside the square?")  # λ squared outside the square
+class ElasticPenalty(_P):
+    def value(self, model):
+        ps = dict(model.named_parameters())
+        total = sum((f * (ps[n] - self.anchor[n]) ** 2).sum() for n, f in self.importance.items())
+        return self.strength**2 / 2 * total
+
+
+@wrong("3.3", "your code stopped with KeyError: 'temperature', a parameter that has no importance")  # all parameters
+class ElasticPenalty:
+    def __init__(self, model, importance, strength):
+        self.F, self.s = importance, strength
+        self.anchor = {n: p.detach().clone() for n, p in model.named_parameters()}
+
+    def value(self, model):
+        return self.s / 2 * sum((self.F[n] * (p - self.anchor[n]) ** 2).sum() for n, p in model.named_parameters())
+
+
+@wrong("3.3", "the value has shape [1], but a penalty is one number")  # begun with torch.zeros(1)
+class ElasticPenalty:
+    def __init__(self, model, importance, strength):
+        self.F, self.s = importance, strength
+        self.anchor = {n: model.get_parameter(n).detach().clone() for n in importance}
+
+    def value(self, model):
+        total = torch.zeros(1)
+        for n, a in self.anchor.items():
+            total = total + (self.F[n] * (model.get_parameter(n) - a) ** 2).sum()
+        return self.s / 2 * total

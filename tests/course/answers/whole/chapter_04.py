@@ -608,3 +608,88 @@ def online_importance(fishers, decay):
         name: sum(decay ** (len(fishers) - 1 - t) * f[name] for t, f in enumerate(fishers) if name in f)
         for name in fishers[-1]
     }
+
+
+def _losses_divided_by(divisor):
+    def gradient_of_step(model, micro_batches, penalty):
+        model.zero_grad()
+        for b in micro_batches:
+            (model(**b).loss / divisor(micro_batches)).backward()
+        penalty.value(model).backward()
+
+    return gradient_of_step
+
+
+for _divisor in (
+    lambda m: 2,
+    lambda m: 3,
+    lambda m: 4,
+    lambda m: 5,
+    lambda m: max(1, len(m) - 1),
+    lambda m: len(m) + 1,
+    lambda m: len(m) + 2,
+):
+    wrong("4.4", "in the case “")(_losses_divided_by(_divisor))
+wrong("4.4", "each loss is divided by the number of entries of its batch")(_losses_divided_by(lambda m: len(m[0])))
+wrong("4.4", "the losses are divided by the number of texts in each micro-batch")(
+    _losses_divided_by(lambda m: len(m[0]["labels"]))
+)
+
+
+def _online(join, begin=lambda new, decay: new.clone(), fade=lambda old, decay: old):
+    def online_importance(fishers, decay):
+        total = {}
+        for fisher in fishers:
+            total = {name: fade(tensor, decay) for name, tensor in total.items()}
+            for name, new in fisher.items():
+                total[name] = join(total[name], new, decay) if name in total else begin(new, decay)
+        return total
+
+    return online_importance
+
+
+def _faded(old, decay):
+    return decay * old
+
+
+right("4.3")(_online(lambda old, new, decay: old + new, fade=_faded))
+wrong("4.3", "this is a moving average that begins with a whole Fisher")(
+    _online(lambda old, new, decay: old + (1 - decay) * new, fade=_faded)
+)
+wrong("4.3", "this is a moving average that begins with a whole Fisher")(
+    _online(lambda old, new, decay: decay * old + (1 - decay) * new)
+)
+wrong("4.3", "the newest Fisher is decayed, not the old sum")(_online(lambda old, new, decay: old + decay * new))
+wrong("4.3", "the newest Fisher is decayed as well, and a weight")(_online(lambda old, new, decay: decay * (old + new)))
+
+
+@wrong("4.3", "what comes back is the first task's Fisher alone; 'head two', which task 2 has")  # return in the loop
+def online_importance(fishers, decay):
+    total = {}
+    for fisher in fishers:
+        for name, tensor in fisher.items():
+            total[name] = decay * total[name] + tensor if name in total else tensor.clone()
+        return total
+
+
+@wrong("4.3", "your code stopped with KeyError: 'head two', a weight that not every task has")  # a new head
+def online_importance(fishers, decay):
+    total = {name: tensor.clone() for name, tensor in fishers[0].items()}
+    for fisher in fishers[1:]:
+        for name in fisher:
+            total[name] = decay * total[name] + fisher[name]
+    return total
+
+
+def _rounded(digits):
+    def perplexity(model, batches):
+        s, n = _ppl(model, batches, lambda b: (b["labels"][:, 1:] != -100).sum())
+        return round(math.exp(s / n), digits)
+
+    return perplexity
+
+
+wrong("4.1", "the perplexity is rounded")(_rounded(2))
+wrong("4.1", "the perplexity is rounded")(_rounded(1))
+wrong("4.1", "the perplexity is rounded")(_rounded(0))
+right("4.1")(_rounded(6))
