@@ -16,7 +16,7 @@
 # **EWC** pulls each weight back to where it was, the more, the more the old task needs it; **L2** pulls all alike;
 # **λ** says how strongly. Chapter 3 builds EWC. Here you look at its measure of need.
 #
-# All cells take at most 1 minute in `tiny`; in `laptop` and `full` the time was not measured.
+# All cells take at most 1 minute in `tiny` and 5 in `laptop`; in `full` the time was not measured.
 #
 # Previous: [1 · Demonstrating forgetting](01_demonstrating_forgetting.ipynb) · Next:
 # [3 · EWC on DialoGPT](03_ewc_on_dialogpt.ipynb)

@@ -12,7 +12,7 @@
 # In `tiny`, “DialoGPT”, “GPT-2” and “RoBERTa” are played by two models with a million and with 0.8 million weights.
 
 # %% [markdown]
-# All cells take at most 1 minute in `tiny`; in `laptop` and `full` the time was not measured. Long comparisons are
+# All cells take at most 1 minute in `tiny` and 5 in `laptop`; in `full` the time was not measured. Long comparisons are
 # read from stored results of `tiny`, two short ones from `laptop`.
 #
 # Previous: [4 · EWC on GPT-2](04_ewc_on_gpt2.ipynb) · Next: [6 · Progressive prompts](06_progressive_prompts.ipynb)

@@ -13,7 +13,7 @@
 # MiniLM; in `full` RoBERTa itself.
 
 # %% [markdown]
-# All cells take at most 1 minute in `tiny`; in `laptop` and `full` the time was not measured. Long comparisons are
+# All cells take at most 1 minute in `tiny` and 5 in `laptop`; in `full` the time was not measured. Long comparisons are
 # read from stored results, which were measured in `tiny`; a short one was measured in `laptop` too.
 #
 # Previous: [5 · LoRA](05_lora.ipynb) · Next: [7 · Replay](07_replay.ipynb)

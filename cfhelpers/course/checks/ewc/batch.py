@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from cfhelpers.course.checks.ewc.layouts import (
+    changed,
+    cut_to_the_shortest,
+    ended_after_padding,
+    filled,
+    flipped,
+    laid_out,
+    one_more,
+    padded_apart,
+    padded_between,
+    right_aligned,
+    shifted,
+    widened,
+)
 from cfhelpers.course.checks.exercise import CheckFailed, Exercise, Mistake, Numbers, tensors
-
-Pairs = Sequence[tuple[list[int], list[int]]]
-Batch = dict[str, Tensor]
 
 _END = 50
 # Questions and answers of unequal lengths, so that no two mistakes give the same labels.
@@ -48,102 +59,6 @@ def _examine_batch(answer: Callable[..., Any]) -> Numbers:
     return numbers
 
 
-def _batch(
-    pairs: Pairs, end_id: int, pad_id: int, *, layout: Callable[[list[int], list[int]], Any] | None = None
-) -> Batch:
-    """Return a batch; ``layout`` may give other ids and labels for a question and its ended answer."""
-    layout = layout or (lambda question, reply: (question + reply, [-100] * len(question) + reply))
-    rows = [layout(list(question), [*reply, end_id]) for question, reply in pairs]
-    longest = max(len(each) for row in rows for each in row)
-
-    def pad(row: list[int], filler: int) -> list[int]:
-        return row + [filler] * (longest - len(row))
-
-    return {
-        "input_ids": torch.tensor([pad(ids, pad_id) for ids, _ in rows]),
-        "attention_mask": torch.tensor([pad([1] * len(ids), 0) for ids, _ in rows]),
-        "labels": torch.tensor([pad(labels, -100) for _, labels in rows]),
-    }
-
-
-def _changed(change: Callable[[Batch, int, int], Mapping[str, Tensor]]) -> Callable[..., Batch]:
-    """Return an answer that spoils a right batch; ``change`` gets the batch, the end's id and the padding's."""
-
-    def imitate(pairs: Pairs, end_id: int, pad_id: int) -> Batch:
-        batch = _batch(pairs, end_id, pad_id)
-        return {**batch, **change(batch, end_id, pad_id)}
-
-    return imitate
-
-
-def _laid_out(layout: Callable[[list[int], list[int]], Any]) -> Callable[..., Batch]:
-    return lambda pairs, end_id, pad_id: _batch(pairs, end_id, pad_id, layout=layout)
-
-
-def _padded_between(pairs: Pairs, end_id: int, pad_id: int) -> Batch:
-    """Return a batch whose questions are padded to one length before the answers follow."""
-    longest = max(len(question) for question, _ in pairs)
-    filled = [([*question, *[pad_id] * (longest - len(question))], reply) for question, reply in pairs]
-    batch = _batch(filled, end_id, pad_id)
-    for row, (question, _) in enumerate(pairs):
-        batch["attention_mask"][row, len(question) : longest] = 0
-    return batch
-
-
-def _padded_apart(pairs: Pairs, end_id: int, pad_id: int, *, ended: bool) -> Batch:
-    """Return the questions as ids and the answers as labels, each padded to its own longest."""
-    questions = _batch([(list(question), []) for question, _ in pairs], end_id, pad_id)
-    replies = [[*reply, end_id] if ended else list(reply) for _, reply in pairs]
-    longest = max(map(len, replies))
-    labels = torch.tensor([[*reply, *[-100] * (longest - len(reply))] for reply in replies])
-    return {name: questions[name][:, :-1] for name in ("input_ids", "attention_mask")} | {"labels": labels}
-
-
-def _ended_after_padding(pairs: Pairs, end_id: int, pad_id: int) -> Batch:
-    """Return a batch whose rows all end with the end-of-sequence token, behind their padding."""
-    batch = _batch(pairs, end_id, pad_id)
-    lengths = batch["attention_mask"].sum(1)
-    for row, length in enumerate(lengths.tolist()):
-        batch["input_ids"][row, length - 1] = pad_id if length < int(lengths.max()) else end_id
-        batch["labels"][row, length - 1] = -100
-        batch["attention_mask"][row, length - 1] = 0
-        batch["input_ids"][row, -1] = batch["labels"][row, -1] = end_id
-        batch["attention_mask"][row, -1] = 1
-    return batch
-
-
-def _widened(batch: Batch, pad_id: int) -> Batch:
-    fillers = {"input_ids": pad_id, "attention_mask": 0, "labels": -100}
-    return {name: nn.functional.pad(tensor, (0, 1), value=fillers[name]) for name, tensor in batch.items()}
-
-
-def _cut_to_the_shortest(pairs: Pairs, end_id: int, pad_id: int) -> Batch:
-    batch = _batch(pairs, end_id, pad_id)
-    return {name: tensor[:, : int(batch["attention_mask"].sum(1).min())] for name, tensor in batch.items()}
-
-
-def _one_more(batch: Batch, pad_id: int) -> Tensor:
-    """Return labels with one target too many behind each answer that padding follows."""
-    padding = batch["attention_mask"] == 0
-    return torch.where(padding & (padding.cumsum(1) == 1), pad_id, batch["labels"])
-
-
-def _shifted(labels: Tensor, by: int) -> Tensor:
-    moved = torch.roll(labels, by, dims=1)
-    moved[:, 0 if by > 0 else -1] = -100
-    return moved
-
-
-def _right_aligned(labels: Tensor, mask: Tensor) -> Tensor:
-    return labels.gather(1, mask.argsort(dim=1, stable=True))
-
-
-def _flipped(batch: Batch) -> Batch:
-    """Return the batch with its padding on the left."""
-    order = batch["attention_mask"].argsort(dim=1, stable=True)
-    return {name: tensor.gather(1, order) for name, tensor in batch.items()}
-
-
 _EVERYTHING_IS_TARGET = "the question's tokens are targets too: the model learns to ask. Their labels are −100."
 _PADDING_IS_TARGET = "padding is a target: its label is the padding token. Its label is −100."
 
@@ -151,94 +66,94 @@ dialogue_batch = Exercise(
     number="3.1",
     reread="One sequence, and a loss on the answer",
     verified="question and answer are one sequence, only the answer and its end are targets, padding is neither",
-    reference=_batch,
-    library=_batch,
+    reference=filled,
+    library=filled,
     examine=_examine_batch,
     mistakes=[
         Mistake(
             "question and answer are two sequences of one length, so that the answer's words are set against the "
             "question's positions. Write them one after the other in one sequence.",
-            _laid_out(lambda question, reply: (question, reply)),
+            laid_out(lambda question, reply: (question, reply)),
         ),
         Mistake(
             "question and answer are two sequences of one length. Write them one after the other in one sequence.",
-            _laid_out(lambda question, reply: (question, reply[:-1])),
+            laid_out(lambda question, reply: (question, reply[:-1])),
         ),
         *(
             Mistake(
                 "the ids are the questions and the labels are the answers, each padded by itself. Write question and "
                 "answer one after the other in one sequence.",
-                lambda pairs, end_id, pad_id, ended=ended: _padded_apart(pairs, end_id, pad_id, ended=ended),
+                lambda pairs, end_id, pad_id, ended=ended: padded_apart(pairs, end_id, pad_id, ended=ended),
             )
             for ended in (True, False)
         ),
         Mistake(
             "there is padding between a question and its answer: the questions were padded first. Join question and "
             "answer, and pad the whole.",
-            _padded_between,
+            padded_between,
         ),
         Mistake(
             "there is padding between a question and its answer, and the attention mask is 1 on it. Join question and "
             "answer, and pad the whole.",
             lambda pairs, end_id, pad_id: {
-                **(batch := _padded_between(pairs, end_id, pad_id)),
+                **(batch := padded_between(pairs, end_id, pad_id)),
                 "attention_mask": (batch["attention_mask"].flip(1).cumsum(1) > 0).long().flip(1),
             },
         ),
         Mistake(
             "the end-of-sequence token comes after the padding. It belongs behind the answer's last word: append it "
             "before you pad.",
-            _ended_after_padding,
+            ended_after_padding,
         ),
         Mistake(
             "the labels begin at the left: the answer's labels stand under the question. Put −100 in front of them, "
             "once for each token of the question.",
-            _laid_out(lambda question, reply: (question + reply, reply + [-100] * len(question))),
+            laid_out(lambda question, reply: (question + reply, reply + [-100] * len(question))),
         ),
         Mistake(
             "the labels stand at the right end of the row, beside padding. They belong under the answer's own tokens.",
-            _changed(lambda b, end, pad: {"labels": _right_aligned(b["labels"], b["attention_mask"])}),
+            changed(lambda b, end, pad: {"labels": right_aligned(b["labels"], b["attention_mask"])}),
         ),
         Mistake(
             "the answer's first token is no target, and nobody says how to begin. −100 is for the question alone.",
-            _laid_out(lambda question, reply: (question + reply, [-100] * (len(question) + 1) + reply[1:])),
+            laid_out(lambda question, reply: (question + reply, [-100] * (len(question) + 1) + reply[1:])),
         ),
         Mistake(
             "the question's last token is a target. −100 is for the whole question.",
-            _laid_out(lambda question, reply: (question + reply, [-100] * (len(question) - 1) + question[-1:] + reply)),
+            laid_out(lambda question, reply: (question + reply, [-100] * (len(question) - 1) + question[-1:] + reply)),
         ),
         Mistake(
             "the question is dropped: the sequences hold the answers alone. Write the question in front of its answer.",
-            _laid_out(lambda question, reply: (reply, reply)),
+            laid_out(lambda question, reply: (reply, reply)),
         ),
-        Mistake(_EVERYTHING_IS_TARGET, _laid_out(lambda question, reply: (question + reply, question + reply))),
+        Mistake(_EVERYTHING_IS_TARGET, laid_out(lambda question, reply: (question + reply, question + reply))),
         Mistake(
             f"{_EVERYTHING_IS_TARGET} So are those of padding.",
-            _changed(lambda b, end, pad: {"labels": b["input_ids"].clone()}),
+            changed(lambda b, end, pad: {"labels": b["input_ids"].clone()}),
         ),
         Mistake(
             _PADDING_IS_TARGET,
-            _changed(lambda b, end, pad: {"labels": torch.where(b["attention_mask"] == 0, pad, b["labels"])}),
+            changed(lambda b, end, pad: {"labels": torch.where(b["attention_mask"] == 0, pad, b["labels"])}),
         ),
         Mistake(
             "the end-of-sequence token of every answer is missing, so the model never learns to stop. Append end_id.",
-            _laid_out(lambda question, reply: (question + reply[:-1], [-100] * len(question) + reply[:-1])),
+            laid_out(lambda question, reply: (question + reply[:-1], [-100] * len(question) + reply[:-1])),
         ),
         Mistake(
             "the answer's end-of-sequence token is not a target, so the model never learns to stop. Was every "
             "padding id "
             "masked? The padding may be the same token: mask by length.",
-            _changed(lambda b, end, pad: {"labels": torch.where(b["labels"] == pad, -100, b["labels"])}),
+            changed(lambda b, end, pad: {"labels": torch.where(b["labels"] == pad, -100, b["labels"])}),
         ),
         Mistake(
             "the answer's end-of-sequence token is not a target, so the model never learns to stop. Keep its label.",
-            _laid_out(lambda question, reply: (question + reply, [-100] * len(question) + [*reply[:-1], -100])),
+            laid_out(lambda question, reply: (question + reply, [-100] * len(question) + [*reply[:-1], -100])),
         ),
         Mistake(
             "the answer's end-of-sequence token is hidden by the attention mask or by −100. The padding may be "
             "the same "
             "token: make the mask from the length, not by comparing ids.",
-            _changed(
+            changed(
                 lambda b, end, pad: {
                     "attention_mask": (b["input_ids"] != pad).long(),
                     "labels": torch.where(b["labels"] == pad, -100, b["labels"]),
@@ -249,43 +164,43 @@ dialogue_batch = Exercise(
             "the attention mask hides the end-of-sequence token. The padding may be the same token: make the mask "
             "from "
             "the length, not by comparing ids.",
-            _changed(lambda b, end, pad: {"attention_mask": (b["input_ids"] != pad).long()}),
+            changed(lambda b, end, pad: {"attention_mask": (b["input_ids"] != pad).long()}),
         ),
         Mistake(
             "the attention mask is 1 on padding. It is 0 there.",
-            _changed(lambda b, end, pad: {"attention_mask": torch.ones_like(b["attention_mask"])}),
+            changed(lambda b, end, pad: {"attention_mask": torch.ones_like(b["attention_mask"])}),
         ),
         Mistake(
             "the labels are shifted to the left. The model shifts them itself: leave them under their own tokens.",
-            _changed(lambda b, end, pad: {"labels": _shifted(b["labels"], -1)}),
+            changed(lambda b, end, pad: {"labels": shifted(b["labels"], -1)}),
         ),
         Mistake(
             "the labels are shifted to the right. The model shifts them itself: leave them under their own tokens.",
-            _changed(lambda b, end, pad: {"labels": _shifted(b["labels"], 1)}),
+            changed(lambda b, end, pad: {"labels": shifted(b["labels"], 1)}),
         ),
         Mistake(
             "the question is the target and the answer is masked. It is the other way round.",
-            _laid_out(lambda question, reply: (question + reply, question + [-100] * len(reply))),
+            laid_out(lambda question, reply: (question + reply, question + [-100] * len(reply))),
         ),
         Mistake(
             "what is no target has the label of the padding token. The loss leaves out −100 and nothing else.",
-            _changed(lambda b, end, pad: {"labels": torch.where(b["labels"] == -100, pad, b["labels"])}),
+            changed(lambda b, end, pad: {"labels": torch.where(b["labels"] == -100, pad, b["labels"])}),
         ),
         Mistake(
             "what is no target has the label 0, which is a token. The loss leaves out −100 and nothing else.",
-            _changed(lambda b, end, pad: {"labels": torch.where(b["labels"] == -100, 0, b["labels"])}),
+            changed(lambda b, end, pad: {"labels": torch.where(b["labels"] == -100, 0, b["labels"])}),
         ),
         Mistake(
             "what is no target has the label −1. The loss leaves out −100 and nothing else.",
-            _changed(lambda b, end, pad: {"labels": torch.where(b["labels"] == -100, -1, b["labels"])}),
+            changed(lambda b, end, pad: {"labels": torch.where(b["labels"] == -100, -1, b["labels"])}),
         ),
         Mistake(
             "padding has the label 0, which is a token. Its label is −100.",
-            _changed(lambda b, end, pad: {"labels": torch.where(b["attention_mask"] == 0, 0, b["labels"])}),
+            changed(lambda b, end, pad: {"labels": torch.where(b["attention_mask"] == 0, 0, b["labels"])}),
         ),
         Mistake(
             "questions have the label 0, which is a token. Their labels are −100.",
-            _changed(
+            changed(
                 lambda b, end, pad: {
                     "labels": torch.where((b["labels"] == -100) & (b["attention_mask"] == 1), 0, b["labels"])
                 }
@@ -293,19 +208,19 @@ dialogue_batch = Exercise(
         ),
         Mistake(
             "the attention mask is 0 on the question, so that the answer cannot read it. It is 0 on padding alone.",
-            _changed(lambda b, end, pad: {"attention_mask": (b["labels"] != -100).long()}),
+            changed(lambda b, end, pad: {"attention_mask": (b["labels"] != -100).long()}),
         ),
         Mistake(
             "the attention mask is turned round: 1 on what is read, 0 on padding.",
-            _changed(lambda b, end, pad: {"attention_mask": 1 - b["attention_mask"]}),
+            changed(lambda b, end, pad: {"attention_mask": 1 - b["attention_mask"]}),
         ),
         Mistake(
             "the answer stands before the question. First the question, then the answer and its end.",
-            lambda pairs, end_id, pad_id: _batch([(reply, question) for question, reply in pairs], end_id, pad_id),
+            lambda pairs, end_id, pad_id: filled([(reply, question) for question, reply in pairs], end_id, pad_id),
         ),
         Mistake(
             "the end-of-sequence token stands before the answer. It belongs behind its last word.",
-            _laid_out(
+            laid_out(
                 lambda question, reply: (
                     [*question, reply[-1], *reply[:-1]],
                     [-100] * len(question) + [reply[-1], *reply[:-1]],
@@ -314,7 +229,7 @@ dialogue_batch = Exercise(
         ),
         Mistake(
             "the end-of-sequence token has taken the place of the answer's last word. Append it.",
-            _laid_out(
+            laid_out(
                 lambda question, reply: (
                     question + reply[:-2] + reply[-1:],
                     [-100] * len(question) + reply[:-2] + reply[-1:],
@@ -323,45 +238,45 @@ dialogue_batch = Exercise(
         ),
         Mistake(
             "only the end-of-sequence token is a target. All of the answer's tokens are.",
-            _laid_out(lambda question, reply: (question + reply, [-100] * (len(question + reply) - 1) + reply[-1:])),
+            laid_out(lambda question, reply: (question + reply, [-100] * (len(question + reply) - 1) + reply[-1:])),
         ),
         Mistake(
             "there are two end-of-sequence tokens at the end of each answer. One is enough.",
-            _laid_out(
+            laid_out(
                 lambda question, reply: (question + reply + reply[-1:], [-100] * len(question) + reply + reply[-1:])
             ),
         ),
         Mistake(
             "there is a column of padding too many: T is the length of the longest sequence, its end included.",
-            lambda pairs, end_id, pad_id: _widened(_batch(pairs, end_id, pad_id), pad_id),
+            lambda pairs, end_id, pad_id: widened(filled(pairs, end_id, pad_id), pad_id),
         ),
         Mistake(
             "rows are cut off to the shortest. Pad the shorter ones to the longest.",
-            _cut_to_the_shortest,
+            cut_to_the_shortest,
         ),
         Mistake(
             "padding is filled with 0, whatever pad_id is.",
-            _changed(lambda b, end, pad: {"input_ids": torch.where(b["attention_mask"] == 0, 0, b["input_ids"])}),
+            changed(lambda b, end, pad: {"input_ids": torch.where(b["attention_mask"] == 0, 0, b["input_ids"])}),
         ),
         Mistake(
             "padding is filled with the end-of-sequence token, whatever pad_id is.",
-            _changed(lambda b, end, pad: {"input_ids": torch.where(b["attention_mask"] == 0, end, b["input_ids"])}),
+            changed(lambda b, end, pad: {"input_ids": torch.where(b["attention_mask"] == 0, end, b["input_ids"])}),
         ),
         Mistake(
             "padding is filled with −100. That is a label; ids are padded with pad_id.",
-            _changed(lambda b, end, pad: {"input_ids": torch.where(b["attention_mask"] == 0, -100, b["input_ids"])}),
+            changed(lambda b, end, pad: {"input_ids": torch.where(b["attention_mask"] == 0, -100, b["input_ids"])}),
         ),
         Mistake(
             "the first padding token behind each answer is a target: one too many.",
-            _changed(lambda b, end, pad: {"labels": _one_more(b, pad)}),
+            changed(lambda b, end, pad: {"labels": one_more(b, pad)}),
         ),
         Mistake(
             "the padding is on the left. This model counts its positions from the left: pad at the right end.",
-            lambda pairs, end_id, pad_id: _flipped(_batch(pairs, end_id, pad_id)),
+            lambda pairs, end_id, pad_id: flipped(filled(pairs, end_id, pad_id)),
         ),
         Mistake(
             "there is an end-of-sequence token between question and answer. It belongs after the answer alone.",
-            _laid_out(lambda question, reply: ([*question, reply[-1], *reply], [-100] * (len(question) + 1) + reply)),
+            laid_out(lambda question, reply: ([*question, reply[-1], *reply], [-100] * (len(question) + 1) + reply)),
         ),
     ],
 )
