@@ -315,6 +315,16 @@ def test_the_readme_is_short():
     assert 5 <= len(rows) <= 8
 
 
+def test_the_readme_says_what_a_third_of_naives_rate_keeps():
+    runs = [each for each in results.load("03", profile="tiny") if each.method["name"] == "naive"]
+    (plain,) = (each for each in runs if each.extra["stage"] == "report")
+    third = {each.plan["learning_rate"]: each for each in runs if each.extra["stage"] == "learning rate"}[1.5e-4]
+    assert plain.plan["learning_rate"] / 1.5e-4 == pytest.approx(3, rel=0.2)
+    kept, learned = (100 * third.scores(task).mean() for task in ("persona", "workplace"))
+    text = (results.REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert f"a third of naive's rate keeps {kept:.0f} % and learns {learned:.0f} %" in text
+
+
 def test_the_headline_is_chapter_3():
     (row,) = [line for line in summary.headline_table().splitlines() if line.startswith("| EWC ")]
     for profile in ("tiny", "laptop"):
