@@ -199,7 +199,8 @@ def test_answers_together_are_the_same_and_are_timed(tmp_path: Path, monkeypatch
     path = tmp_path / "answers-tiny.json"
     answers.main(["--profile", "tiny", "--seconds", "0", "--output", str(path)])
     found = json.loads(path.read_text())
-    assert found["same_texts"]
     assert found["questions"] == 3
-    assert found["together"]["cpu"]["ratio"] < 1
+    assert list(found["models"]) == ["untaught", "taught"]
+    assert all(each["same_texts"] and each["together"]["cpu"]["ratio"] < 1 for each in found["models"].values())
+    assert found["models"]["untaught"]["mean_tokens"] > 0
     assert "3 answers together, `tiny`, on 1 thread" in report.tables(tmp_path)

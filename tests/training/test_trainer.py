@@ -1,8 +1,10 @@
 """The trainer: accumulation changes nothing, gradients are changed once, state survives a restart."""
 
 import copy
+import gc
 import logging
 import warnings
+import weakref
 
 import pytest
 import torch
@@ -187,6 +189,18 @@ def test_outputs_are_only_asked_for_where_the_method_looks_at_them(tmp_path):
             data_collator=Collator(0),
         ).train()  # fmt: skip
     assert asked == [False, True]
+
+
+def test_a_trainer_goes_with_its_last_user_and_adams_moments_with_it(tmp_path):
+    trainer = train(causal(), uneven_dialogues(), Pull(), tmp_path, optim="adamw_torch", max_steps=2)
+    gone, optimizer = weakref.ref(trainer), weakref.ref(trainer.optimizer.optimizer)
+    gc.disable()  # it would find the cycle some day; a model of some size cannot wait for it
+    try:
+        del trainer
+        assert gone() is None
+        assert optimizer() is None
+    finally:
+        gc.enable()
 
 
 def test_evaluation_leaves_the_extra_loss_out(tmp_path):
