@@ -31,20 +31,22 @@ class OrthogonalSubspace(Method):
     see ``share_in_held_directions``.
 
     Args:
-        preserved: Share of the singular values that is held, between 0 and 1.
+        preserved: Share of the singular values that is held, from 0 to below 1. With 0 nothing is held and nothing
+            decomposed: the weights of the linear layers train whole, and all else stays as frozen as with any share,
+            which is what the share has to be compared with.
         targets: "attention", "mlp" or "all" linear layers.
-        learning_rate: Of the factors; None takes the plan's.
+        learning_rate: Of what trains; None takes the plan's.
 
     Raises:
-        ValueError: A share that is not between 0 and 1, unknown targets, or a rate that is not positive.
+        ValueError: A share that is not from 0 to below 1, unknown targets, or a rate that is not positive.
     """
 
     name = "orthogonal_subspace"
     own_first_task = True
 
     def __init__(self, preserved: float = 0.5, *, targets: Targets = "all", learning_rate: float | None = None) -> None:
-        if not 0 < preserved < 1:
-            raise ValueError(f"preserved must lie between 0 and 1, got {preserved}.")
+        if not 0 <= preserved < 1:
+            raise ValueError(f"preserved must lie between 0 and 1, or be 0, got {preserved}.")
         if targets not in ("attention", "mlp", "all"):
             raise ValueError(f"targets must be 'attention', 'mlp' or 'all', got {targets!r}.")
         if learning_rate is not None and not learning_rate > 0:
@@ -61,9 +63,13 @@ class OrthogonalSubspace(Method):
         """
         model = super().prepare_model(model, task)
         settle(model)
-        decompose(model, target_names(model, self.targets), self.preserved)
+        layers = target_names(model, self.targets)
+        if self.preserved:
+            decompose(model, layers, self.preserved)
+        whole = set() if self.preserved else {f"{name}.weight" for name in layers}
         for name, parameter in model.named_parameters():
-            parameter.requires_grad_(".osf_svd_params." in name or name.startswith(f"heads.{task.name}."))
+            learns = ".osf_svd_params." in name or name in whole or name.startswith(f"heads.{task.name}.")
+            parameter.requires_grad_(learns)
         return model
 
     def settings(self) -> dict[str, Any]:

@@ -186,8 +186,9 @@ cf.tables.comparison({"naive": naive.record, "mine": mine.record})
 #
 # From stored results of the `tiny` model; the teacher is asked
 #
-# - on the **new** inputs: `lwf`, at T = 2; with the divergence **reversed**, at T = 1, the "KL to the reference model"
-#   of today's fine-tuning: `lwf_reverse`;
+# - on the **new** inputs: `lwf`, at T = 2;
+# - there too, with $p$ and $q$ exchanged, at T = 1, the “KL to the reference model” of today's fine-tuning:
+#   `lwf_reverse`;
 # - on new inputs and 16 **replayed** persona examples, at T = 2: `lwf_replay`;
 # - on **texts of its own**, at T = 1: `own_texts`.
 
@@ -200,17 +201,25 @@ stored = [record for record in everything if record.extra["experiment"] == "pers
 reported = [record for record in stored if record.extra["stage"] == "report"]
 chosen = {each.method["name"]: each for each in reported if each.method["name"] in ("naive", "joint")}
 chosen |= cf.results.chosen(reported)
-trials = [record for record in stored if record.extra["stage"] == "selection"]
+sweeps = {}
+for record in (each for each in stored if each.extra["stage"] == "selection"):
+    sweeps.setdefault(record.extra["sweep"], []).append(record)
+
+
+def pull(record) -> float:
+    """Return the strength; of replay with distillation, that of the distillation."""
+    return (record.method if "strength" in record.method else record.method["methods"][1])["strength"]
+
 
 # %%
 # alt: Recall of the persona, kept, against recall of the workplace, learned, for every strength of each method on the
-#  selection seed; lines join the strengths of one method.
-cf.plots.retention_against_learning(trials, plt.subplots(figsize=(7, 5), layout="constrained")[1])
+#  selection seed; lines join the strengths of one method, which stand beside the points.
+cf.plots.fronts(sweeps, pull, plt.subplots(figsize=(7, 5), layout="constrained")[1])
 plt.show()
 
 # %% [markdown]
 # Each line is one method from weak to strong; farther up and to the right is better. One seed chooses the strengths, by
-# the mean validation score of both tasks; the table has others.
+# the mean validation score of both tasks; the table has others. The axes do not begin at zero.
 
 # %%
 cf.tables.comparison(chosen)
@@ -335,8 +344,9 @@ pd.DataFrame.from_dict(rows, orient="index").rename_axis("top_k")
 # "RL's Razor" (Shenfeld et al., 2025) claims that one number tells how much is forgotten, whatever the training: the KL
 # between old and new model *on the new task's inputs*.
 #
-# Its rivals here: the same KL on old inputs, the distance of the weights $\|\Delta\|$, and EWC's penalty
-# $\frac{1}{2}\Delta^\top F \Delta$.
+# Its rivals here: the same KL on old inputs, the distance of the weights $\|\Delta\|$ ($\Delta$: what each weight has
+# moved by), and EWC's penalty $\frac{1}{2}\Delta^\top F \Delta$. $R^2$ is the part of the differences in forgetting
+# that a number accounts for: 1 is all, 0 nothing.
 
 # %%
 cloud = [each for each in everything if "distance of the weights" in each.extra and each.method["name"] != "joint"]
@@ -509,7 +519,8 @@ Markdown("General knowledge: " + ", ".join(f"{way} **{share}**" for way, share i
 # doing", 2025).
 
 # %% [markdown]
-# **What it does not show.** That the words alone do it: compare the `updates`; foreign words are four odd sentences.
+# **What it does not show.** That the words alone do it: compare the `updates`; and the foreign words are four odd
+# sentences.
 # Nor that reward is needed: own right answers are ordinary fine-tuning. Few seeds make wide intervals.
 
 # %% [markdown]
@@ -625,8 +636,8 @@ for old, new in (("untouched", "persona"), ("persona", "workplace")):
 # ## Lost, or only out of reach?
 #
 # After naive forgetting a short lesson repeats k of the persona's facts; the *others* are tested. If they come back,
-# they were never gone. Beside it a model that never knew any. **Savings** are what the forgetful one has ahead of it,
-# as a share of all there is (after Ebbinghaus, 1885, who measured the time saved in learning again).
+# they were never gone. Beside it a model that never knew any. **Savings** are how far the forgetful model is ahead of
+# that one, as a share of the most it could be (after Ebbinghaus, 1885, who measured the time saved in learning again).
 
 # %%
 rows, ceiling = {}, afterwards.scores("persona", after="persona").mean()

@@ -109,8 +109,22 @@ def test_only_the_free_part_and_the_tasks_head_train():
     assert both.record.stored_bytes == 0
 
 
-def test_a_toy_is_learned():
-    matrix = learn(OrthogonalSubspace(0.25, learning_rate=2e-2), "roberta", replace(PLAN, steps=80)).record.matrix()
+def test_with_nothing_held_the_linear_weights_train_whole_and_the_rest_stays_frozen():
+    before = toys.runtime().load("roberta").model.state_dict()
+    model = learn(OrthogonalSubspace(0.0, learning_rate=1e-2), "roberta", PLAN).model
+    assert not osf_layers(model)
+    linear = {f"{name}.weight" for name in target_names(model, "all")}
+    trainable = {name for name, each in model.named_parameters() if each.requires_grad}
+    assert {name for name in trainable if name.startswith("body.")} == linear
+    moved = {name for name, tensor in before.items() if not torch.equal(tensor, model.state_dict()[name])}
+    assert moved == linear
+
+
+@pytest.mark.parametrize("preserved", [0.0, 0.25])
+def test_a_toy_is_learned(preserved):
+    matrix = learn(
+        OrthogonalSubspace(preserved, learning_rate=2e-2), "roberta", replace(PLAN, steps=80)
+    ).record.matrix()
     assert matrix[0, 0] == 1.0
     assert matrix[1, 1] == 1.0
 
@@ -138,7 +152,7 @@ def test_a_model_whose_layers_peft_passes_over_is_refused_by_name():
 
 
 def test_impossible_settings_are_refused():
-    for share in (0.0, 1.0, -0.1, math.nan):
+    for share in (1.0, -0.1, math.nan):
         with pytest.raises(ValueError, match="between 0 and 1"):
             OrthogonalSubspace(share)
     with pytest.raises(ValueError, match="targets must be"):

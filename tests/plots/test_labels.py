@@ -92,6 +92,39 @@ def test_the_rates_of_chapter_5_can_be_read(sweeps):
     assert_apart(ax, means(each for records in by_name.values() for each in records))
 
 
+def test_how_many_people_were_learned_can_be_read_in_chapter_7():
+    import matplotlib.pyplot as plt
+
+    shown: dict[str, list[Any]] = {"naive": [], "replay": [], "ewc": []}
+    for record in results.load("07", profile="tiny"):
+        if record.extra["stage"] == "report" and record.extra["experiment"].endswith(" people"):
+            shown[record.method["name"]].append(record)
+    assert [len(records) for records in shown.values()] == [3, 3, 3]
+    ax: Any = plt.subplots(figsize=(6.4, 4.6), layout="constrained")[1]
+    ax.set_title("beside each point: how many people were learned first", fontsize=10)
+    plots.fronts(shown, lambda record: record.plan["size"], ax)
+    assert_apart(ax, means(each for records in shown.values() for each in records))
+    assert sorted(text.get_text() for text in ax.texts) == ["16"] * 3 + ["256"] * 3 + ["64"] * 3
+    for line, records in zip(ax.get_legend().get_texts(), shown.items(), strict=True):
+        assert line.get_text() == records[0]
+    drawn = [container.lines[0].get_xydata() for container in ax.containers]
+    for name, line in zip(shown, drawn, strict=True):
+        ordered = sorted(shown[name], key=lambda record: record.plan["size"])
+        np.testing.assert_allclose(line, means(ordered))
+
+
+def test_the_strengths_of_chapter_8_can_be_read():
+    import matplotlib.pyplot as plt
+
+    sweeps: dict[str, list[Any]] = {}
+    for record in results.load("08", profile="tiny", experiment="persona"):
+        if record.extra["stage"] == "selection":
+            sweeps.setdefault(record.extra["sweep"], []).append(record)
+    ax: Any = plt.subplots(figsize=(7, 5), layout="constrained")[1]
+    plots.fronts(sweeps, lambda r: (r.method if "strength" in r.method else r.method["methods"][1])["strength"], ax)
+    assert_apart(ax, means(each for records in sweeps.values() for each in records))
+
+
 def test_the_names_of_the_benchmark_can_be_read():
     assert_apart(plots.benchmark_front(PEFT_BENCHMARK), [(100 * r["accuracy"], r["loss_rise"]) for r in PEFT_BENCHMARK])
 

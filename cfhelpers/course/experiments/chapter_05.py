@@ -17,8 +17,17 @@ PERSONA, TWO_TASKS, FOUR_TASKS = ("persona", "workplace"), ("sst2", "mnli"), ("s
 # Of what is not swept itself: what the sweeps over all layers at rank 4 choose, of a shared adapter on the persona and
 # of one adapter per task on sst2 and mnli.
 RATE, ENCODER_RATE = 2.5e-3, 6e-3
+# What OSF trains when it holds nothing: the weights of the linear layers, with all else as frozen as in OSF.
+LINEAR = "linear weights alone"
 # What each prefers on four tasks, as the sweeps of "four tasks" choose; full fine-tuning's rates lie around the plan's.
-FOUR_RATES = {"full fine-tuning": 4e-4, "shared LoRA": 1e-3, "merged LoRA": 6e-3, "O-LoRA": 1e-3, "OSF": 1e-3}
+FOUR_RATES = {
+    "full fine-tuning": 4e-4,
+    "shared LoRA": 1e-3,
+    "merged LoRA": 6e-3,
+    "O-LoRA": 1e-3,
+    "OSF": 1e-3,
+    LINEAR: 4e-4,
+}
 WEIGHT_RATES = (1.6e-4, 4e-4, 1e-3, 2.5e-3, 6e-3)
 CHOOSING = (100,)  # a seed that is not reported
 SHORT = {"steps": 120, "curve_points": 2}  # fewer than the encoder's plan has, for many methods in two orders
@@ -38,7 +47,8 @@ COMPARED = (*ALL_WEIGHTS, "four tasks", "four tasks, other order")
 
 def kind_on_four(record: Record) -> str:
     """Return what the chapter calls a method on four tasks, whatever its rate."""
-    others = {"naive": "full fine-tuning", "joint": "joint", "orthogonal_lora": "O-LoRA", "orthogonal_subspace": "OSF"}
+    others = {"naive": "full fine-tuning", "joint": "joint", "orthogonal_lora": "O-LoRA"}
+    others["orthogonal_subspace"] = "OSF" if record.method.get("preserved") else LINEAR
     return others.get(record.method["name"]) or f"{record.method['mode']} LoRA"
 
 
@@ -162,6 +172,7 @@ EXPERIMENTS = (
                 "merged LoRA": over_rates(mode="merged"),
                 "O-LoRA": [OrthogonalLoRA(RANK, learning_rate=rate) for rate in RATES],
                 "OSF": [OrthogonalSubspace(learning_rate=rate) for rate in RATES],
+                LINEAR: [OrthogonalSubspace(0.0, learning_rate=rate) for rate in WEIGHT_RATES],
             }
         },
         profiles=("tiny",),
@@ -182,6 +193,7 @@ EXPERIMENTS = (
             LoRA(RANK, mode="merged", learning_rate=FOUR_RATES["merged LoRA"]),
             OrthogonalLoRA(RANK, learning_rate=FOUR_RATES["O-LoRA"]),
             OrthogonalSubspace(learning_rate=FOUR_RATES["OSF"]),
+            OrthogonalSubspace(0.0, learning_rate=FOUR_RATES[LINEAR]),
         ),
         profiles=("tiny",),
         changes=SHORT,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from cfhelpers.course.experiments.chapter_05 import LINEAR
 from cfhelpers.course.experiments.experiment import Experiment
 from cfhelpers.environment import busy_seconds
 from cfhelpers.evaluation.scores import evaluating, linear_probe
@@ -140,6 +141,7 @@ TOGETHER = (
     "O-LoRA",
     "merged LoRA",
     "OSF",
+    LINEAR,
     "progressive prompts",
     "heads on a frozen body",
     "frozen bottom",
