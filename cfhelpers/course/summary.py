@@ -28,7 +28,10 @@ DETAILS, PICTURE = Path("notebooks/results/README.md"), Path("notebooks/results/
 # The README's rows, all of persona and then workplace: what a reader calls the method, and where it stands in the
 # records: chapter, experiment, and the sweep or the plain method. Where a profile has none there, ``ELSEWHERE`` says
 # which other chapter measured it with the same plan and seeds.
-ELSEWHERE = {("03", "persona", "replay"): ("07", "persona", "replay")}
+ELSEWHERE = {
+    ("03", "persona", "replay"): ("07", "persona", "replay"),
+    ("07", "how little", "derpp"): ("07", "persona", "derpp"),
+}
 HEADLINE = {
     "naive fine-tuning": ("03", "persona", "naive"),
     "EWC": ("03", "persona", "ewc"),
