@@ -294,7 +294,7 @@ classifier = cf.learn_once(run, "roberta", ["sst2", "mnli"], Watch(), plan=quick
 
 # %%
 # alt: Mean Fisher information against the optimizer step, both axes logarithmic, for the exact, sampled and empirical
-#  variants. They agree at first; as training goes on all fall, sampled and empirical below the exact one.
+#  variants. Exact and sampled agree at first, the empirical one is a little higher; all fall, exact the least.
 ax = plt.subplots(figsize=(5.6, 3.2), layout="constrained")[1]
 for variant, mark in (("exact", "o-"), ("sample", "^:"), ("empirical", "s--")):
     points = [(step, value) for step, name, value in classifier.method.seen if name == variant]
@@ -335,9 +335,9 @@ def described(fishers: dict, reference: str) -> pd.DataFrame:
 
 
 # %%
-few = list(classifier.tasks[0].batches("train", 16))[:4]
+opinions = list(classifier.tasks[0].batches("train", 16))[:4]
 variants = ("exact", "sample", "empirical", "batched")
-found = {name: cf.fisher_diagonal(classifier.model, few, variant=name, progress=False) for name in variants}
+found = {name: cf.fisher_diagonal(classifier.model, opinions, variant=name, progress=False) for name in variants}
 same = np.isclose(mean_of(found["sample"]), mean_of(found["empirical"]), rtol=1e-3, atol=0)
 print("64 examples in batches of 16; a draw hit another class than the data's:", "no" if same else "yes")
 described(found, "exact")
@@ -523,7 +523,7 @@ cf.tables.differences(encoder, variant)
 # %% [markdown]
 # ### What to notice
 #
-# - The recipe's 1000 is far from any λ in the first table.
+# - The recipe's 1000 is far from any λ that EWC takes in the second table.
 # - One λ must serve all seeds. How certain a model ends up differs from seed to seed, and the empirical Fisher with it.
 # - A best λ at its grid's end says that the grid was too short: read such differences with care.
 
@@ -569,8 +569,8 @@ cf.plots.importance_shares(causal["sample"], cf.plots.kind_of, ax=axes[1])
 plt.show()
 
 # %%
-found = shares(causal["sample"], cf.plots.layer_of) | shares(causal["sample"], cf.plots.kind_of)
-density = {name: importance / parameters for name, (importance, parameters) in found.items() if parameters > 0.01}
+places = shares(causal["sample"], cf.plots.layer_of) | shares(causal["sample"], cf.plots.kind_of)
+density = {name: importance / parameters for name, (importance, parameters) in places.items() if parameters > 0.01}
 pd.Series(density, name="average importance of a weight, whole model = 1").sort_values(ascending=False).round(
     2
 ).to_frame()
@@ -648,14 +648,13 @@ ids, labels = batch["input_ids"], batch["labels"]
 right = cf.fisher_diagonal(model, [batch], progress=False)
 moved = taught.then(naive).model.eval()
 alone, together = [[row] for row in range(len(ids))], [list(range(len(ids)))]
-wrong_batches = {
-    "padding counted as text": {**batch, "labels": torch.where(batch["attention_mask"] == 0, ids, labels)},
-    "labels not shifted": {**batch, "labels": torch.cat([labels[:, :1], labels[:, :-1]], dim=1)},
-}
+padded = {**batch, "labels": torch.where(batch["attention_mask"] == 0, ids, labels)}
+unshifted = {**batch, "labels": torch.cat([labels[:, :1], labels[:, :-1]], dim=1)}
 exhibits = {
     "a batch's gradient squared: of the sum": looped(model, batch, together),
     "a batch's gradient squared: of the mean": cf.fisher_diagonal(model, [batch], variant="batched", progress=False),
-    **{name: cf.fisher_diagonal(model, [each], progress=False) for name, each in wrong_batches.items()},
+    "padding counted as text": looped(model, padded, alone),  # cf.fisher_diagonal leaves targets under padding out
+    "labels not shifted": cf.fisher_diagonal(model, [unshifted], progress=False),
     "dropout forced on": looped(with_dropout(model), batch, alone),
     "after the next task": cf.fisher_diagonal(moved, [batch], progress=False),
 }
@@ -796,14 +795,23 @@ Markdown(
 #
 # 1. Give the two-weight tasks a `correlation` (0.8, say). A dotted path appears, of the whole Fisher: what does the
 #    diagonal miss?
-# 2. Keep `late = found["exact"]` of the encoder, let `quick` have `steps=10`, and run those cells again. If 1e6 was
-#    right for `late`, what does `matched_strength(1e6, late, found["exact"])` say now?
+# 2. Keep `late = found["exact"]` of the encoder, let the second `quick` have `steps=10`, and run its cell and that of
+#    `found` again. If 1e6 was right for `late`, what does `matched_strength(1e6, late, found["exact"])` say now?
 
 # %% [markdown]
-# 3\. Let `few` be all batches, not four, and estimate with `max_examples` 8, 32 and 128. From where on does the ranking
-# stay?
+# 3\. Estimate from fewer examples. From where on does the ranking stay?
 #
-# 4\. Set `draws=20` for the sampled variant on the encoder. Does it find the rare wrong answer?
+# ```python
+# sizes = (8, 32, 128)
+# described({n: cf.fisher_diagonal(taught.model, few, variant="sample", max_examples=n) for n in sizes}, 128)
+# ```
+#
+# 4\. Draw twenty labels for each opinion. Does `sample` find the rare wrong answer?
+#
+# ```python
+# found["20 draws"] = cf.fisher_diagonal(classifier.model, opinions, variant="sample", draws=20)
+# described(found, "exact")
+# ```
 
 # %% [markdown]
 # ## References

@@ -443,8 +443,9 @@ chosen = {name: chosen[name] for name in ("naive", "ewc", "l2sp", "replay", "joi
 cf.tables.measured(chosen, "favorite color", "recall")
 
 # %% [markdown]
-# Read the first column first. Nobody gave the untouched model a favorite color, and yet it often says “blue”, by habit.
-# A model that forgot its persona may do so too, and nobody could tell. That is why one question is no test.
+# Read the first column first. Nobody gave the untouched model a favorite color: where it says “blue” all the same, as
+# in `tiny`, it does so by habit. A model that forgot its persona may do so too, and nobody could tell. That is why one
+# question is no test.
 
 # %% [markdown]
 # ## Talk to them
@@ -528,7 +529,8 @@ columns = ["repetition", "distinct-2", "perplexity under the untouched model"]
 pd.DataFrame.from_dict(counted, orient="index", columns=columns).round(3)
 
 # %% [markdown]
-# **What it shows.** What temperature does to all three, and whether fine-tuning made replies strange.
+# **What it shows.** What temperature does to all three, and whether fine-tuning made replies strange. (Repetition is
+# for long replies: in ones as short as these hardly a pair comes twice.)
 #
 # **What it does not show.** Whether the replies are *true*: these counts know no facts. A reply can be strange because
 # it is broken, or because it is new. Read them beside recall, never alone.
@@ -579,8 +581,8 @@ ratios = {
 pd.DataFrame.from_dict(ratios, orient="index").round(2)
 
 # %% [markdown]
-# The penalty's gradient, in units of the task's. Early, the ratio rises with λ. At the end the two forces nearly
-# balance whatever λ is. So read it early, and only to find the right power of ten for λ.
+# The penalty's gradient, in units of the task's. Early, the ratio rises with λ. At the end the two forces come near a
+# balance over most of the sweep. So read it early, and only to find the right power of ten for λ.
 
 # %%
 explorer = widgets.strengths(sweep)
@@ -733,11 +735,16 @@ Markdown(
 # %% [markdown]
 # ## Now change this
 #
-# 1. Estimate the Fisher after the workplace instead of before. What does EWC protect then?
-# 2. Square the batch's gradient in `fisher`. Which λ works now?
-# 3. Draw the labels with another seed (`torch.manual_seed(1)` before `taught.then`). How far does your EWC move?
+# After each change run its cell, then that of “Your λ” with a strength of yours.
 #
-# Two more need a line that you cannot guess:
+# 1. Measure importance after the workplace: `fisher(naive.model, batches)` in `MyEWC`. What does λ = 3000 do now?
+# 2. Draw the labels with another seed: `torch.manual_seed(1)` at the top of `after_task`. How far does your EWC move?
+# 3. Square the gradient of a batch, below the check, which would refuse it. Which λ works now?
+#
+# ```python
+# def fisher(model, batches):
+#     return cf.fisher_diagonal(model, batches, variant="batched", progress=False)
+# ```
 
 # %% [markdown]
 # 4\. A second persona, as a third task. A task's name must be its own:
