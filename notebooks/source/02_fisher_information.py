@@ -343,9 +343,10 @@ print("64 examples in batches of 16; a draw hit another class than the data's:",
 described(found, "exact")
 
 # %% [markdown]
-# With two classes the *ranking* of the weights is nearly the same: the variants only weight each example's one gradient
-# differently, and weights that no example touches tie at zero. The *size* differs by orders of magnitude, and λ
-# multiplies the size. (Where no draw hits a wrong class, drawn labels *are* those of the data.)
+# With two classes the *ranking* of the weights is nearly the same (a rank correlation of 1 is the same order): the
+# variants only weight each example's one gradient differently, and weights that no example touches tie at zero. The
+# *size* differs by orders of magnitude, and λ multiplies the size. (Where no draw hits a wrong class, drawn labels
+# *are* those of the data.)
 
 # %% [markdown]
 # ## On a language model
@@ -534,8 +535,8 @@ cf.tables.differences(encoder, variant)
 # %% [markdown]
 # ## Does the Fisher earn its cost?
 #
-# L2 to the anchor needs no Fisher: no pass over the old data, and no more than the copy of the weights to keep. If EWC
-# is not better, take L2.
+# L2 to the old weights (the *anchor*) needs no Fisher: no pass over the old data, and no more than the copy of the
+# weights to keep. If EWC is not better, take L2.
 
 # %%
 pairs = {
@@ -589,7 +590,7 @@ cf.plots.importance_by_token(rows, counts)
 plt.show()
 seen, unseen = counts > 0, float(rows[counts == 0].sum() / rows.sum())
 print(f"rank correlation of importance and frequency: {spearmanr(counts[seen], rows.mean(1)[seen]).statistic:.2f}")
-print(f"{int((counts == 0).sum())} of {len(rows)} tokens never occur; their rows hold {unseen:.1%} of the importance")
+print(f"{int((counts == 0).sum())} of {len(rows)} tokens never occur; their rows hold {100 * unseen:.1f} % of it")
 
 # %% [markdown]
 # That is not zero, because the same matrix is the output head, which has to *not* say them.
@@ -671,10 +672,10 @@ apart = cf.fisher_diagonal(untied(model), [batch], progress=False)
 tables = [each for each in apart.values() if each.shape == rows.shape]
 key = next(name for name in right if cf.plots.kind_of(name) == "token embedding")
 misplaced = float((sum(tables) - right[key]).abs().sum() / right[key].sum())
-print(f"head and embedding, one matrix, squared apart: {misplaced:.1%} of that matrix's sum is wrong")
+print(f"head and embedding, one matrix, squared apart: {100 * misplaced:.1f} % of that matrix's sum is wrong")
 flushed = sum(int(((each > 0) & (each.half() == 0)).sum()) for each in right.values())
 share = flushed / sum(int((each > 0).sum()) for each in right.values())
-print(f"kept in fp16 without a scale: {share:.0%} of the entries become zero")
+print(f"kept in fp16 without a scale: {100 * share:.0f} % of the entries become zero")
 
 # %% [markdown]
 # The right one is small, for the model is certain of its answers; what it is not certain of (padding, another task)

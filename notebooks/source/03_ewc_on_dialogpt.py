@@ -435,7 +435,8 @@ cf.tables.comparison(both).iloc[:, :3]
 # ## Is it still blue?
 #
 # A published notebook asks for the favorite color, once. Here two ways of asking meet several seeds, from the stored
-# runs: the share of answers that were right, in percent.
+# runs: the share of answers that were right, in percent. Behind ± stands half a **95 % interval**: where the mean over
+# many more seeds would lie, 19 times of 20.
 
 # %%
 chosen = {r.method["name"]: r for r in reported if r.extra["chosen"] or r.method["name"] in ("naive", "joint")}
@@ -556,10 +557,8 @@ cf.plots.penalty_ratios(sweep, ax=axes[1])
 plt.show()
 
 # %% [markdown]
-# Bars are **95 % intervals**: where the mean over many more seeds would lie, 19 times of 20.
-#
-# Above: the two lines cross, and where is your choice. Below: how hard the spring pulls beside the task, in the middle
-# of training. Early or late it looks different:
+# Bars are 95 % intervals. Above: where do the two lines cross, and where is your choice? Below: how hard the spring
+# pulls beside the task, in the middle of training. Early or late it looks different:
 
 
 # %%
@@ -583,6 +582,8 @@ pd.DataFrame.from_dict(ratios, orient="index").round(2)
 # %% [markdown]
 # The penalty's gradient, in units of the task's. Early, the ratio rises with λ. At the end the two forces come near a
 # balance over most of the sweep. So read it early, and only to find the right power of ten for λ.
+#
+# The slider moves a line through the upper part of the figure. (Without a kernel, read it there.)
 
 # %%
 explorer = widgets.strengths(sweep)
@@ -615,13 +616,13 @@ cf.tables.differences({name: chosen[name] for name in chosen if name != "joint"}
 
 # %%
 fall = {name: record.scores("persona", after="persona") - record.scores("persona") for name, record in chosen.items()}
-saved = {name: 1 - fall[name].mean() / fall["naive"].mean() for name in ("ewc", "l2sp")}
+saved = {name: 100 - 100 * fall[name].mean() / fall["naive"].mean() for name in ("ewc", "l2sp")}
 reached = {name: chosen[name].scores("workplace").mean() / chosen["naive"].scores("workplace").mean() for name in saved}
 
 # %%
 Markdown(
-    f"EWC removes **{100 * saved['ewc']:.0f} %** of naive training's forgetting and reaches "
-    f"**{100 * reached['ewc']:.0f} %** of its new-task score; L2 removes {100 * saved['l2sp']:.0f} % and reaches "
+    f"EWC removes **{saved['ewc']:.0f} %** of naive training's forgetting and reaches "
+    f"**{100 * reached['ewc']:.0f} %** of its new-task score; L2 removes {saved['l2sp']:.0f} % and reaches "
     f"{100 * reached['l2sp']:.0f} %."
 )
 
@@ -671,7 +672,10 @@ moved = float(ElasticPenalty(taught.model, importance, strength).value(naive.mod
 alive = float(ElasticPenalty(naive.model, importance, strength).value(naive.model).detach())
 one_task, two_tasks = taught.record.scores("persona", after="persona")[0], naive.record.scores("persona")[0]
 exhibits = {
-    "one task only: recall": [f"{one_task:.0%}, “it remembers”", f"with a second task, naive: {two_tasks:.0%}"],
+    "one task only: recall": [
+        f"{100 * one_task:.0f} %, “it remembers”",
+        f"with a second task, naive: {100 * two_tasks:.0f} %",
+    ],
     "an anchor that is alive: penalty": [f"{alive:.3g} nats", f"from the true anchor: {moved:.3g} nats"],
 }
 pd.DataFrame.from_dict(exhibits, orient="index", columns=["what is reported", "what a second look says"])
@@ -729,7 +733,7 @@ Markdown(
     f"- **EWC from three pieces** (prediction 1): yours kept {100 * kept['your EWC']:.0f} % of the persona, naive "
     f"training {100 * kept['naive']:.0f} % (one seed, one noisy draw of labels).\n"
     f"- **The strength** (2): of {len(sweep)} values λ = {best['strength']:g} was best; see yours above.\n"
-    f"- **Judged fairly** (3): of naive's forgetting EWC removes {saved['ewc']:.0%}, L2 {saved['l2sp']:.0%}."
+    f"- **Judged fairly** (3): of naive's forgetting EWC removes {saved['ewc']:.0f} %, L2 {saved['l2sp']:.0f} %."
 )
 
 # %% [markdown]
