@@ -741,7 +741,7 @@ Markdown(
 #
 # After each change run its cell, then that of “Your λ” with a strength of yours.
 #
-# 1. Measure importance after the workplace: `fisher(naive.model, batches)` in `MyEWC`. What does λ = 3000 do now?
+# 1. Measure importance after the workplace: `fisher(naive.model, batches)` in `MyEWC`. What does the same λ do now?
 # 2. Draw the labels with another seed: `torch.manual_seed(1)` at the top of `after_task`. How far does your EWC move?
 # 3. Square the gradient of a batch, below the check, which would refuse it. Which λ works now?
 #
