@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from cfhelpers.metrics import mean_and_interval
 from cfhelpers.plots.comparisons import BOUNDS
+from cfhelpers.plots.labels import label_points
 from cfhelpers.plots.parts import knob, line_with_band, new_axes, shared_metric, style
 from cfhelpers.training.records import Record
 
@@ -63,6 +64,7 @@ def retention_learning_curve(records: Sequence[Record], ax: Axes | None = None) 
     _require_perplexity(records)
     ax = new_axes(ax, width=6.2, height=4.6)
     names = list(dict.fromkeys(str(record.method["name"]) for record in records))
+    labels: list[tuple[str, float, float, str]] = []
     for name in names:
         marker, colour = _look(name)
         points = sorted((r for r in records if r.method["name"] == name), key=lambda r: knob(r) or 0)
@@ -81,17 +83,15 @@ def retention_learning_curve(records: Sequence[Record], ax: Axes | None = None) 
             capsize=2,
             label={"naive": "naive (no protection)", "joint": "joint (all data)"}.get(name, name),
         )
-        aside = (4, 4) if name == "ewc" else (4, -10)  # where two curves run close, their strengths do not meet
-        for record, x, y in zip(points, new, old, strict=True):
-            if len(points) > 1:
-                text = f"{knob(record):g}"
-                ax.annotate(text, (x.mean, y.mean), aside, textcoords="offset points", fontsize=8, color=colour)
+        if len(points) > 1:
+            labels += [(f"{knob(r):g}", x.mean, y.mean, colour) for r, x, y in zip(points, new, old, strict=True)]
     *old_tasks, last = records[0].tasks
     ax.set_xlabel(f"{last}, learned: nats per token (lower, to the right, is better)")
     ax.set_ylabel(f"{', '.join(old_tasks)}, kept: nats per token\n(lower, upwards, is better)")
     ax.invert_xaxis()
     ax.invert_yaxis()
     ax.legend(loc="best", fontsize=8)
+    label_points(ax, labels)
     return ax
 
 

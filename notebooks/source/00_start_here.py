@@ -251,7 +251,7 @@ print(f"one lesson after the other: {averages['naive']:.0f} %; both lessons mixe
 # ### Exercise 0.3 · can this experiment show forgetting? ★★☆ 8 minutes
 #
 # ```python
-# {"learned": ["sst2", "mnli"], "tested": "sst2", "split": "test", "tested after": ["sst2", "mnli"]}
+# {"learned": ["persona", "workplace"], "tested": "persona", "split": "test", "tested after": ["persona", "workplace"]}
 # ```
 #
 # Return `True` if such an experiment can show that the ability to do `tested` was forgotten.
@@ -509,8 +509,8 @@ Markdown(
 #
 # 1. Teach the workplace first and the persona second: swap the two names in `learn_once`, and `"persona"` for
 #    `"workplace"` where the share lost is computed. Is as much lost?
-# 2. Let half of each update come from the world: `said = 0.5 * world + 0.5 * sentences.share(model, temperature=0.5)`
-#    for both histories. Is a half enough?
+# 2. Let half of what it learns from its own words come from the world: write
+#    `0.5 * world + 0.5 * sentences.share(model, temperature=0.5)` after `else`. Is a half enough?
 # 3. Draw at temperature 2. Does the model become fair, or only undecided?
 
 # %% [markdown]

@@ -52,7 +52,9 @@ run = cf.start(seed=0)
 # %%
 sentiment, inference = run.tasks("sst2", "mnli")
 for task in (sentiment, inference):
-    print(f"{task.name}: {len(task.train)} to learn from, {len(task.test)} to be tested on; chance {task.chance:.0%}")
+    print(
+        f"{task.name}: {len(task.train)} to learn from, {len(task.test)} to test on; chance {100 * task.chance:.0f} %"
+    )
     for label in range(len(task.label_names)):
         example = next(row for row in task.test if row["label"] == label)
         texts = " | ".join(example[column] for column in ("text", "text_pair") if column in example)
@@ -271,7 +273,7 @@ checks.require_solved("1.2")
 old_name, old = after_both.tasks[0].name, after_both.tasks[0].batches("test", 48)
 latest = [learned.tasks[learned.n_learned - 1].name for learned in (after_first, after_both)]
 for name, learned in zip(latest, (after_first, after_both), strict=True):
-    print(f"{old_name}, after {name}: {old_task_accuracy(learned.model, old):.1%}")
+    print(f"{old_name}, after {name}: {100 * old_task_accuracy(learned.model, old):.1f} %")
 
 # %% [markdown]
 # ## Is it lost, or only out of reach?
@@ -344,7 +346,7 @@ encoders = {
     f"after {latest[1]}": after_both.model,
 }
 for name, classifier in encoders.items():
-    print(f"probe of the encoder {name}: {linear_probe(classifier, train, test):.1%}")
+    print(f"probe of the encoder {name}: {100 * linear_probe(classifier, train, test):.1f} %")
 
 # %%
 # alt: Over the seeds, accuracy on sst2 after sst2 and after mnli, of the old head and of a fresh linear probe, with
@@ -454,7 +456,8 @@ exhibits = {
 # %%
 n_texts = sum(len(batch["labels"]) for batch in fresh)
 for count in (n_texts, 200):
-    print(f"95 % of the draws of {count} test texts: the first row ± {196 * (right * (1 - right) / count) ** 0.5:.1f}")
+    spread = 196 * (right * (1 - right) / count) ** 0.5
+    print(f"95 % of draws of {count} test texts would give the first row within ± {spread:.1f}")
 print(f"standard deviation of the stored runs over their seeds: {100 * after.std(ddof=1):.0f} points")
 
 # %% [markdown]

@@ -294,7 +294,7 @@ classifier = cf.learn_once(run, "roberta", ["sst2", "mnli"], Watch(), plan=quick
 
 # %%
 # alt: Mean Fisher information against the optimizer step, both axes logarithmic, for the exact, sampled and empirical
-#  variants. They agree at first; as training goes on all fall, sampled and empirical below the exact one.
+#  variants. Exact and sampled agree at first, the empirical one is a little higher; all fall, exact the least.
 ax = plt.subplots(figsize=(5.6, 3.2), layout="constrained")[1]
 for variant, mark in (("exact", "o-"), ("sample", "^:"), ("empirical", "s--")):
     points = [(step, value) for step, name, value in classifier.method.seen if name == variant]
@@ -335,17 +335,18 @@ def described(fishers: dict, reference: str) -> pd.DataFrame:
 
 
 # %%
-few = list(classifier.tasks[0].batches("train", 16))[:4]
+opinions = list(classifier.tasks[0].batches("train", 16))[:4]
 variants = ("exact", "sample", "empirical", "batched")
-found = {name: cf.fisher_diagonal(classifier.model, few, variant=name, progress=False) for name in variants}
+found = {name: cf.fisher_diagonal(classifier.model, opinions, variant=name, progress=False) for name in variants}
 same = np.isclose(mean_of(found["sample"]), mean_of(found["empirical"]), rtol=1e-3, atol=0)
 print("64 examples in batches of 16; a draw hit another class than the data's:", "no" if same else "yes")
 described(found, "exact")
 
 # %% [markdown]
-# With two classes the *ranking* of the weights is nearly the same: the variants only weight each example's one gradient
-# differently, and weights that no example touches tie at zero. The *size* differs by orders of magnitude, and λ
-# multiplies the size. (Where no draw hits a wrong class, drawn labels *are* those of the data.)
+# With two classes the *ranking* of the weights is nearly the same (a rank correlation of 1 is the same order): the
+# variants only weight each example's one gradient differently, and weights that no example touches tie at zero. The
+# *size* differs by orders of magnitude, and λ multiplies the size. (Where no draw hits a wrong class, drawn labels
+# *are* those of the data.)
 
 # %% [markdown]
 # ## On a language model
@@ -523,7 +524,7 @@ cf.tables.differences(encoder, variant)
 # %% [markdown]
 # ### What to notice
 #
-# - The recipe's 1000 is far from any λ in the first table.
+# - The recipe's 1000 is far from any λ that EWC takes in the second table.
 # - One λ must serve all seeds. How certain a model ends up differs from seed to seed, and the empirical Fisher with it.
 # - A best λ at its grid's end says that the grid was too short: read such differences with care.
 
@@ -534,8 +535,8 @@ cf.tables.differences(encoder, variant)
 # %% [markdown]
 # ## Does the Fisher earn its cost?
 #
-# L2 to the anchor needs no Fisher: no pass over the old data, and no more than the copy of the weights to keep. If EWC
-# is not better, take L2.
+# L2 to the old weights (the *anchor*) needs no Fisher: no pass over the old data, and no more than the copy of the
+# weights to keep. If EWC is not better, take L2.
 
 # %%
 pairs = {
@@ -569,8 +570,8 @@ cf.plots.importance_shares(causal["sample"], cf.plots.kind_of, ax=axes[1])
 plt.show()
 
 # %%
-found = shares(causal["sample"], cf.plots.layer_of) | shares(causal["sample"], cf.plots.kind_of)
-density = {name: importance / parameters for name, (importance, parameters) in found.items() if parameters > 0.01}
+places = shares(causal["sample"], cf.plots.layer_of) | shares(causal["sample"], cf.plots.kind_of)
+density = {name: importance / parameters for name, (importance, parameters) in places.items() if parameters > 0.01}
 pd.Series(density, name="average importance of a weight, whole model = 1").sort_values(ascending=False).round(
     2
 ).to_frame()
@@ -589,7 +590,7 @@ cf.plots.importance_by_token(rows, counts)
 plt.show()
 seen, unseen = counts > 0, float(rows[counts == 0].sum() / rows.sum())
 print(f"rank correlation of importance and frequency: {spearmanr(counts[seen], rows.mean(1)[seen]).statistic:.2f}")
-print(f"{int((counts == 0).sum())} of {len(rows)} tokens never occur; their rows hold {unseen:.1%} of the importance")
+print(f"{int((counts == 0).sum())} of {len(rows)} tokens never occur; their rows hold {100 * unseen:.1f} % of it")
 
 # %% [markdown]
 # That is not zero, because the same matrix is the output head, which has to *not* say them.
@@ -648,14 +649,13 @@ ids, labels = batch["input_ids"], batch["labels"]
 right = cf.fisher_diagonal(model, [batch], progress=False)
 moved = taught.then(naive).model.eval()
 alone, together = [[row] for row in range(len(ids))], [list(range(len(ids)))]
-wrong_batches = {
-    "padding counted as text": {**batch, "labels": torch.where(batch["attention_mask"] == 0, ids, labels)},
-    "labels not shifted": {**batch, "labels": torch.cat([labels[:, :1], labels[:, :-1]], dim=1)},
-}
+padded = {**batch, "labels": torch.where(batch["attention_mask"] == 0, ids, labels)}
+unshifted = {**batch, "labels": torch.cat([labels[:, :1], labels[:, :-1]], dim=1)}
 exhibits = {
     "a batch's gradient squared: of the sum": looped(model, batch, together),
     "a batch's gradient squared: of the mean": cf.fisher_diagonal(model, [batch], variant="batched", progress=False),
-    **{name: cf.fisher_diagonal(model, [each], progress=False) for name, each in wrong_batches.items()},
+    "padding counted as text": looped(model, padded, alone),  # cf.fisher_diagonal leaves targets under padding out
+    "labels not shifted": cf.fisher_diagonal(model, [unshifted], progress=False),
     "dropout forced on": looped(with_dropout(model), batch, alone),
     "after the next task": cf.fisher_diagonal(moved, [batch], progress=False),
 }
@@ -672,10 +672,10 @@ apart = cf.fisher_diagonal(untied(model), [batch], progress=False)
 tables = [each for each in apart.values() if each.shape == rows.shape]
 key = next(name for name in right if cf.plots.kind_of(name) == "token embedding")
 misplaced = float((sum(tables) - right[key]).abs().sum() / right[key].sum())
-print(f"head and embedding, one matrix, squared apart: {misplaced:.1%} of that matrix's sum is wrong")
+print(f"head and embedding, one matrix, squared apart: {100 * misplaced:.1f} % of that matrix's sum is wrong")
 flushed = sum(int(((each > 0) & (each.half() == 0)).sum()) for each in right.values())
 share = flushed / sum(int((each > 0).sum()) for each in right.values())
-print(f"kept in fp16 without a scale: {share:.0%} of the entries become zero")
+print(f"kept in fp16 without a scale: {100 * share:.0f} % of the entries become zero")
 
 # %% [markdown]
 # The right one is small, for the model is certain of its answers; what it is not certain of (padding, another task)
@@ -796,14 +796,23 @@ Markdown(
 #
 # 1. Give the two-weight tasks a `correlation` (0.8, say). A dotted path appears, of the whole Fisher: what does the
 #    diagonal miss?
-# 2. Keep `late = found["exact"]` of the encoder, let `quick` have `steps=10`, and run those cells again. If 1e6 was
-#    right for `late`, what does `matched_strength(1e6, late, found["exact"])` say now?
+# 2. Keep `late = found["exact"]` of the encoder, let the second `quick` have `steps=10`, and run its cell and that of
+#    `found` again. If 1e6 was right for `late`, what does `matched_strength(1e6, late, found["exact"])` say now?
 
 # %% [markdown]
-# 3\. Let `few` be all batches, not four, and estimate with `max_examples` 8, 32 and 128. From where on does the ranking
-# stay?
+# 3\. Estimate from fewer examples. From where on does the ranking stay?
 #
-# 4\. Set `draws=20` for the sampled variant on the encoder. Does it find the rare wrong answer?
+# ```python
+# sizes = (8, 32, 128)
+# described({n: cf.fisher_diagonal(taught.model, few, variant="sample", max_examples=n) for n in sizes}, 128)
+# ```
+#
+# 4\. Draw twenty labels for each opinion. Does `sample` find the rare wrong answer?
+#
+# ```python
+# found["20 draws"] = cf.fisher_diagonal(classifier.model, opinions, variant="sample", draws=20)
+# described(found, "exact")
+# ```
 
 # %% [markdown]
 # ## References

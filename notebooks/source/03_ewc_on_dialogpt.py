@@ -436,7 +436,8 @@ cf.tables.comparison(both).iloc[:, :3]
 # ## Is it still blue?
 #
 # A published notebook asks for the favorite color, once. Here two ways of asking meet several seeds, from the stored
-# runs: the share of answers that were right, in percent.
+# runs: the share of answers that were right, in percent. Behind ± stands half a **95 % interval**: where the mean over
+# many more seeds would lie, 19 times of 20.
 
 # %%
 chosen = {r.method["name"]: r for r in reported if r.extra["chosen"] or r.method["name"] in ("naive", "joint")}
@@ -444,8 +445,9 @@ chosen = {name: chosen[name] for name in ("naive", "ewc", "l2sp", "replay", "joi
 cf.tables.measured(chosen, "favorite color", "recall")
 
 # %% [markdown]
-# Read the first column first. Nobody gave the untouched model a favorite color, and yet it often says “blue”, by habit.
-# A model that forgot its persona may do so too, and nobody could tell. That is why one question is no test.
+# Read the first column first. Nobody gave the untouched model a favorite color: where it says “blue” all the same, as
+# in `tiny`, it does so by habit. A model that forgot its persona may do so too, and nobody could tell. That is why one
+# question is no test.
 
 # %% [markdown]
 # ## Talk to them
@@ -529,7 +531,8 @@ columns = ["repetition", "distinct-2", "perplexity under the untouched model"]
 pd.DataFrame.from_dict(counted, orient="index", columns=columns).round(3)
 
 # %% [markdown]
-# **What it shows.** What temperature does to all three, and whether fine-tuning made replies strange.
+# **What it shows.** What temperature does to all three, and whether fine-tuning made replies strange. (Repetition is
+# for long replies: in ones as short as these hardly a pair comes twice.)
 #
 # **What it does not show.** Whether the replies are *true*: these counts know no facts. A reply can be strange because
 # it is broken, or because it is new. Read them beside recall, never alone.
@@ -555,10 +558,8 @@ cf.plots.penalty_ratios(sweep, ax=axes[1])
 plt.show()
 
 # %% [markdown]
-# Bars are **95 % intervals**: where the mean over many more seeds would lie, 19 times of 20.
-#
-# Above: the two lines cross, and where is your choice. Below: how hard the spring pulls beside the task, in the middle
-# of training. Early or late it looks different:
+# Bars are 95 % intervals. Above: where do the two lines cross, and where is your choice? Below: how hard the spring
+# pulls beside the task, in the middle of training. Early or late it looks different:
 
 
 # %%
@@ -580,8 +581,10 @@ ratios = {
 pd.DataFrame.from_dict(ratios, orient="index").round(2)
 
 # %% [markdown]
-# The penalty's gradient, in units of the task's. Early, the ratio rises with λ. At the end the two forces nearly
-# balance whatever λ is. So read it early, and only to find the right power of ten for λ.
+# The penalty's gradient, in units of the task's. Early, the ratio rises with λ. At the end the two forces come near a
+# balance over most of the sweep. So read it early, and only to find the right power of ten for λ.
+#
+# The slider moves a line through the upper part of the figure. (Without a kernel, read it there.)
 
 # %%
 explorer = widgets.strengths(sweep)
@@ -614,13 +617,13 @@ cf.tables.differences({name: chosen[name] for name in chosen if name != "joint"}
 
 # %%
 fall = {name: record.scores("persona", after="persona") - record.scores("persona") for name, record in chosen.items()}
-saved = {name: 1 - fall[name].mean() / fall["naive"].mean() for name in ("ewc", "l2sp")}
+saved = {name: 100 - 100 * fall[name].mean() / fall["naive"].mean() for name in ("ewc", "l2sp")}
 reached = {name: chosen[name].scores("workplace").mean() / chosen["naive"].scores("workplace").mean() for name in saved}
 
 # %%
 Markdown(
-    f"EWC removes **{100 * saved['ewc']:.0f} %** of naive training's forgetting and reaches "
-    f"**{100 * reached['ewc']:.0f} %** of its new-task score; L2 removes {100 * saved['l2sp']:.0f} % and reaches "
+    f"EWC removes **{saved['ewc']:.0f} %** of naive training's forgetting and reaches "
+    f"**{100 * reached['ewc']:.0f} %** of its new-task score; L2 removes {saved['l2sp']:.0f} % and reaches "
     f"{100 * reached['l2sp']:.0f} %."
 )
 
@@ -670,7 +673,10 @@ moved = float(ElasticPenalty(taught.model, importance, strength).value(naive.mod
 alive = float(ElasticPenalty(naive.model, importance, strength).value(naive.model).detach())
 one_task, two_tasks = taught.record.scores("persona", after="persona")[0], naive.record.scores("persona")[0]
 exhibits = {
-    "one task only: recall": [f"{one_task:.0%}, “it remembers”", f"with a second task, naive: {two_tasks:.0%}"],
+    "one task only: recall": [
+        f"{100 * one_task:.0f} %, “it remembers”",
+        f"with a second task, naive: {100 * two_tasks:.0f} %",
+    ],
     "an anchor that is alive: penalty": [f"{alive:.3g} nats", f"from the true anchor: {moved:.3g} nats"],
 }
 pd.DataFrame.from_dict(exhibits, orient="index", columns=["what is reported", "what a second look says"])
@@ -728,17 +734,22 @@ Markdown(
     f"- **EWC from three pieces** (prediction 1): yours kept {100 * kept['your EWC']:.0f} % of the persona, naive "
     f"training {100 * kept['naive']:.0f} % (one seed, one noisy draw of labels).\n"
     f"- **The strength** (2): of {len(sweep)} values λ = {best['strength']:g} was best; see yours above.\n"
-    f"- **Judged fairly** (3): of naive's forgetting EWC removes {saved['ewc']:.0%}, L2 {saved['l2sp']:.0%}."
+    f"- **Judged fairly** (3): of naive's forgetting EWC removes {saved['ewc']:.0f} %, L2 {saved['l2sp']:.0f} %."
 )
 
 # %% [markdown]
 # ## Now change this
 #
-# 1. Estimate the Fisher after the workplace instead of before. What does EWC protect then?
-# 2. Square the batch's gradient in `fisher`. Which λ works now?
-# 3. Draw the labels with another seed (`torch.manual_seed(1)` before `taught.then`). How far does your EWC move?
+# After each change run its cell, then that of “Your λ” with a strength of yours.
 #
-# Two more need a line that you cannot guess:
+# 1. Measure importance after the workplace: `fisher(naive.model, batches)` in `MyEWC`. What does the same λ do now?
+# 2. Draw the labels with another seed: `torch.manual_seed(1)` at the top of `after_task`. How far does your EWC move?
+# 3. Square the gradient of a batch, below the check, which would refuse it. Which λ works now?
+#
+# ```python
+# def fisher(model, batches):
+#     return cf.fisher_diagonal(model, batches, variant="batched", progress=False)
+# ```
 
 # %% [markdown]
 # 4\. A second persona, as a third task. A task's name must be its own:

@@ -857,7 +857,7 @@ except ValueError as error:
 fisher = method.penalties[-1].importance
 skipped = [name for name, p in bigger.named_parameters() if name in fisher and fisher[name].shape != p.shape]
 share = sum(float(fisher[name].sum()) for name in skipped) / sum(float(each.sum()) for each in fisher.values())
-print(f"Skipped without a word: {', '.join(skipped)}, with {share:.0%} of all importance.")
+print(f"Skipped without a word: {', '.join(skipped)}, with {100 * share:.0f} % of all importance.")
 
 # %% [markdown]
 # No new token is needed: pad with the end-of-sequence token, give padding an attention mask of 0 and the label −100.

@@ -92,6 +92,17 @@ def test_an_exception_is_passed_on_with_the_place_to_read(number):
 
 
 @pytest.mark.parametrize("number", EXERCISES)
+def test_pytorchs_own_not_implemented_error_is_no_unwritten_answer(number):
+    def integers(*inputs):
+        return torch.tensor([1, 2]).softmax(0)
+
+    with pytest.raises(CheckFailed, match=r"stopped with NotImplementedError: .* not implemented for 'Long'"):
+        EXERCISES[number](integers)
+    with pytest.raises(CheckFailed, match=r"stopped with NotImplementedError: Module .* is missing"):
+        EXERCISES[number](lambda *inputs: torch.nn.Module()(*inputs))
+
+
+@pytest.mark.parametrize("number", EXERCISES)
 def test_checking_draws_no_random_numbers_from_the_notebook(number):
     before, python = torch.get_rng_state(), random.getstate()
     EXERCISES[number](rewritten(EXERCISES[number].reference))

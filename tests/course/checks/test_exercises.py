@@ -284,6 +284,17 @@ def test_other_wrong_batches_are_rejected(answer, message):
         EXERCISES["3.1"](answer)
 
 
+def test_what_the_chapters_museum_trains_is_named():
+    def one_length(pairs, end_id, pad_id):
+        longest = max(len(part) for pair in pairs for part in pair)
+        padded = [[part + [pad_id] * (longest - len(part)) for part in pair] for pair in pairs]
+        ids, labels = (torch.tensor([pair[side] for pair in padded]) for side in (0, 1))
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels}
+
+    with pytest.raises(CheckFailed, match="two sequences of one length"):
+        EXERCISES["3.1"](one_length)
+
+
 # 3.2 The Fisher ------------------------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from cfhelpers.course.checks.ewc.layouts import (
     filled,
     flipped,
     laid_out,
+    of_one_length,
     one_more,
     padded_apart,
     padded_between,
@@ -78,6 +80,15 @@ dialogue_batch = Exercise(
         Mistake(
             "question and answer are two sequences of one length. Write them one after the other in one sequence.",
             laid_out(lambda question, reply: (question, reply[:-1])),
+        ),
+        *(
+            Mistake(
+                "question and answer are two sequences of one length, and the attention mask is 1 on their padding. "
+                "Write them one after the other in one sequence.",
+                partial(of_one_length, ended=ended, ignored=ignored),
+            )
+            for ended in (True, False)
+            for ignored in (True, False)
         ),
         *(
             Mistake(

@@ -64,6 +64,19 @@ def padded_apart(pairs: Pairs, end_id: int, pad_id: int, *, ended: bool) -> Batc
     return {name: questions[name][:, :-1] for name in ("input_ids", "attention_mask")} | {"labels": labels}
 
 
+def of_one_length(pairs: Pairs, end_id: int, pad_id: int, *, ended: bool, ignored: bool) -> Batch:
+    """Return questions and answers padded to one length, with a mask of ones; padding among the labels may be −100."""
+    rows = [(list(question), [*reply, end_id] if ended else list(reply)) for question, reply in pairs]
+    longest = max(len(part) for row in rows for part in row)
+
+    def padded(part: list[int], filler: int) -> list[int]:
+        return [*part, *[filler] * (longest - len(part))]
+
+    ids = torch.tensor([padded(question, pad_id) for question, _ in rows])
+    labels = torch.tensor([padded(reply, -100 if ignored else pad_id) for _, reply in rows])
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels}
+
+
 def ended_after_padding(pairs: Pairs, end_id: int, pad_id: int) -> Batch:
     """Return a batch whose rows all end with the end-of-sequence token, behind their padding."""
     batch = filled(pairs, end_id, pad_id)
