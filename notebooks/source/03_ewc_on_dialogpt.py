@@ -360,7 +360,8 @@ class MyEWC(cf.methods.Method):
         self.strength, self.labels, self.penalties = strength, labels, []
 
     def after_task(self, model, task):
-        batches = list(task.batches("train", naive.plan.batch_size))[:4]
+        batches = list(task.batches("train", naive.plan.batch_size))
+        batches = batches[: naive.plan.steps // 4]  # a look at what a quarter of a training sees
         if self.labels == "sample":
             batches = [drawn_labels(model.eval(), batch) for batch in batches]
         self.penalties.append(ElasticPenalty(model, fisher(model, batches), self.strength))
