@@ -6,13 +6,14 @@ import importlib
 import json
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cfhelpers.course import checks
-from cfhelpers.course.homework import confinement, grading, judging, package
+from cfhelpers.course.homework import command, confinement, grading, judging, package
 from tests.course.homework.classroom import cell, place, solved
 from tests.course.homework.conftest import NAME
 
@@ -309,6 +310,20 @@ def test_without_namespaces_grading_is_refused(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(confinement.shutil, "which", lambda name: None)
     with pytest.raises(confinement.NotConfined, match="unshare"):
         confinement.run(["true"], tmp_path, answer="none")
+
+
+def test_windows_which_limits_nothing_grades_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    monkeypatch.setattr(sys, "platform", "win32")
+    for started in (confinement.run, partial(confinement.run_unconfined, limits=confinement.Limits(), environment={})):
+        with pytest.raises(confinement.NotConfined):
+            started(["true"], tmp_path, answer="none")
+    monkeypatch.setattr(command, "_grade", lambda *_: confinement.run(["true"], tmp_path, answer="none"))
+    assert command.main(["grade", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert "in WSL" in said
+    assert "--without-confinement" not in said  # it would refuse as well
 
 
 def test_without_confinement_there_are_still_limits(tmp_path: Path):
