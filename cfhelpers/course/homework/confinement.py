@@ -35,6 +35,9 @@ _NAMESPACES = [
 _WITHOUT_FILES = {"proc", "sysfs", "devpts", "mqueue", "cgroup", "cgroup2", "securityfs", "debugfs", "tracefs", "bpf"}
 _KEPT_OPTIONS = {"nosuid", "nodev", "noexec", "noatime", "nodiratime", "relatime"}
 _LARGEST_ANSWER = 30_000_000
+# Ubuntu's switch since 23.10: "1" forbids namespaces to everybody but root.
+_UBUNTUS_SETTING = "kernel.apparmor_restrict_unprivileged_userns"
+_FORBIDDEN_BY_UBUNTU = Path("/proc/sys", _UBUNTUS_SETTING.replace(".", "/"))
 # What the inner script exits with when the confinement itself could not be made.
 _NOT_CONFINED = 97
 
@@ -113,7 +116,10 @@ def run(
     log = err.decode(errors="replace")
     # unshare itself exits with 1 and its name when the kernel refuses.
     if process.returncode == _NOT_CONFINED or (process.returncode == 1 and log.startswith("unshare:")):
-        raise NotConfined(f"submissions cannot be confined on this machine: {log.strip() or 'no reason was given'}")
+        reason = log.strip() or "no reason was given"
+        if _FORBIDDEN_BY_UBUNTU.exists() and _FORBIDDEN_BY_UBUNTU.read_text("utf-8").strip() == "1":
+            reason += f". Ubuntu forbids it; until the next start this allows it: sudo sysctl -w {_UBUNTUS_SETTING}=0"
+        raise NotConfined(f"submissions cannot be confined on this machine: {reason}")
     return Finished(out or None, out_of_time, log[-4000:])
 
 

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import importlib
 import json
+import os
 import shutil
 import sys
 from functools import partial
@@ -310,6 +311,23 @@ def test_without_namespaces_grading_is_refused(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(confinement.shutil, "which", lambda name: None)
     with pytest.raises(confinement.NotConfined, match="unshare"):
         confinement.run(["true"], tmp_path, answer="none")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it is refused before")
+@pytest.mark.parametrize("setting", ["0", "1", None])
+def test_ubuntu_is_told_how_to_allow_it(setting: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    refuses = tmp_path / "unshare"
+    refuses.write_text(
+        "#!/bin/sh\necho 'unshare: write failed /proc/self/uid_map: Operation not permitted' >&2\nexit 1\n"
+    )
+    refuses.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(confinement, "_FORBIDDEN_BY_UBUNTU", tmp_path / "setting")
+    if setting:
+        (tmp_path / "setting").write_text(f"{setting}\n")
+    with pytest.raises(confinement.NotConfined, match="uid_map") as raised:
+        confinement.run(["true"], tmp_path, answer="none")
+    assert ("sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0" in str(raised.value)) == (setting == "1")
 
 
 def test_windows_which_limits_nothing_grades_nothing(
