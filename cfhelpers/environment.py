@@ -71,7 +71,7 @@ def device_name(device: str = "cpu") -> str:
 
         return torch.cuda.get_device_name(device)
     if (information := Path("/proc/cpuinfo")).exists():
-        for line in information.read_text().splitlines():
+        for line in information.read_text("utf-8").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
@@ -243,7 +243,7 @@ def git_revision() -> str | None:
             [*command, "describe", "--always", "--dirty", "--exclude=*", "--abbrev=40"],
             check=True,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
         )
     except (OSError, subprocess.CalledProcessError):
         return None
@@ -271,7 +271,7 @@ def reset_peak_memory(device: str = "cpu") -> None:
 
         torch.cuda.reset_peak_memory_stats(device)
     elif (switch := Path("/proc/self/clear_refs")).exists():
-        switch.write_text("5")
+        switch.write_text("5", "utf-8")
 
 
 def peak_memory(device: str = "cpu") -> int:
@@ -281,7 +281,7 @@ def peak_memory(device: str = "cpu") -> int:
 
         return torch.cuda.max_memory_allocated(device)
     if (status := Path("/proc/self/status")).exists():
-        for line in status.read_text().splitlines():
+        for line in status.read_text("utf-8").splitlines():
             if line.startswith("VmHWM"):
                 return int(line.split()[1]) * 1024
     if sys.platform == "win32":

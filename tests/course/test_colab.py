@@ -3,8 +3,10 @@
 The second part needs Colab's ipywidgets; ``.ci/colab`` makes an environment that has it and runs this file there.
 """
 
+import ast
 import os
 import re
+import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -71,6 +73,22 @@ def test_a_job_runs_the_notebooks_as_on_colab():
     assert "run: .ci/colab" in job
     assert 'python-version: "3.13"' in job
     assert os.access(ROOT / ".ci" / "colab", os.X_OK)
+
+
+def test_the_job_installs_what_its_tests_import():
+    script = (ROOT / ".ci" / "colab").read_text(encoding="utf-8")
+    installed = script + (ROOT / ".ci" / "colab.txt").read_text(encoding="utf-8")
+    places = [ROOT / each for each in re.findall(r"tests/[\w/.]+", script.partition("tests=(")[2])]
+    assert len(places) >= 5
+    imported = set()
+    for path in [file for place in places for file in ([place] if place.is_file() else place.rglob("*.py"))]:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            imported |= {name.partition(".")[0] for name in names}
+    others = imported - set(sys.stdlib_module_names) - {"cfhelpers", "tests"}
+    come_with = {"nbformat": "nbclient", "sklearn": "scikit-learn", "safetensors": "transformers"}
+    assert {name for name in others if come_with.get(name, name) not in installed} == set()
 
 
 # With Colab's versions

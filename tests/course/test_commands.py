@@ -1,5 +1,6 @@
 """The commands, without installing anything."""
 
+import io
 import json
 import re
 import subprocess
@@ -318,6 +319,15 @@ def test_pretrain_trains_what_it_is_asked_for(which: list, expected: list, monke
     monkeypatch.setattr(encoder, "pretrain_encoder", lambda: trained.append("encoder"))
     assert commands.main(["pretrain", *which]) == 0
     assert trained == expected
+
+
+def test_output_that_an_old_code_page_lacks_stops_no_command(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(installation, "ready_python", lambda *_, **__: Path(sys.executable))
+    file = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(file, encoding="cp1252"))  # as redirected on Windows
+    assert commands.main(["homework", "list", "03"]) == 0
+    sys.stdout.flush()
+    assert "a batch of dialogue  ???" in file.getvalue().decode("cp1252")  # its stars
 
 
 def test_an_old_python_is_told_what_to_do():

@@ -1,12 +1,15 @@
 """The committed notebooks equal their sources and run; and the machinery that builds, runs and cleans them works."""
 
 import ast
+import asyncio
 import base64
 import io
 import re
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -267,6 +270,42 @@ def test_progress_counts_the_cells_with_code(
     ]
     assert out.count("\n") == (1 if terminal else 3)
     assert out.count("\r") == (3 if terminal else 0)
+
+
+def test_what_a_terminal_shows_is_covered_by_a_shorter_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    progress = execution._Progress("a_name", 100)
+    progress.show(100)
+    progress.end("ok")
+    _, shown, last = capsys.readouterr().out.split("\r")
+    assert len(last.rstrip("\n")) >= len(shown)
+    assert "\x1b" not in last
+
+
+def test_on_windows_notebooks_run_in_the_event_loop_that_zmq_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    class Policy:
+        """Windows' policy; this system's loop of that kind stands in for its loop."""
+
+        def new_event_loop(self) -> asyncio.AbstractEventLoop:
+            made.append(asyncio.SelectorEventLoop())
+            return made[-1]
+
+    made: list[asyncio.AbstractEventLoop] = []
+    used = []
+    monkeypatch.setattr(asyncio, "WindowsSelectorEventLoopPolicy", Policy, raising=False)
+    monkeypatch.setattr("jupyter_core.utils.sys", SimpleNamespace(platform="win32", version_info=sys.version_info))
+    notebook = new_notebook(cells=[new_code_cell("1 + 1")])
+    monkeypatch.setattr(execution._Progress, "show", lambda *_: used.append(asyncio.get_running_loop()))
+
+    def run() -> None:
+        assert execution.execute(notebook, "looped", tmp_path, "tiny").error is None
+        made[0].close()
+
+    with ThreadPoolExecutor() as fresh:  # a thread of its own has no loop yet
+        fresh.submit(run).result()
+    assert used == made
 
 
 def test_a_kernel_that_dies_is_reported(tmp_path: Path):

@@ -52,7 +52,9 @@ def run(options: argparse.Namespace, root: Path) -> int:
         return actions[options.action](options, root)
     except NotConfined as error:
         print(f"Error: {error}", file=sys.stderr)
-        print("Grade on Linux or in a container, or add --without-confinement if you trust them all.", file=sys.stderr)
+        elsewhere = "Grade on Linux (on Windows: in WSL) or in a container"
+        trusting = "" if sys.platform == "win32" else ", or add --without-confinement if you trust them all"
+        print(f"{elsewhere}{trusting}.", file=sys.stderr)
     except (BuildError, RuntimeError, ValueError) as error:
         print(f"Error: {error}", file=sys.stderr)
     return 1

@@ -7,10 +7,8 @@ system in memory that vanishes with it. Everything that the command started dies
 Run as a script, this file is what happens inside, so it imports Python's own library only.
 """
 
-import fcntl
 import json
 import os
-import resource
 import shutil
 import signal
 import socket
@@ -37,6 +35,9 @@ _NAMESPACES = [
 _WITHOUT_FILES = {"proc", "sysfs", "devpts", "mqueue", "cgroup", "cgroup2", "securityfs", "debugfs", "tracefs", "bpf"}
 _KEPT_OPTIONS = {"nosuid", "nodev", "noexec", "noatime", "nodiratime", "relatime"}
 _LARGEST_ANSWER = 30_000_000
+# Ubuntu's switch since 23.10: "1" forbids namespaces to everybody but root.
+_UBUNTUS_SETTING = "kernel.apparmor_restrict_unprivileged_userns"
+_FORBIDDEN_BY_UBUNTU = Path("/proc/sys", _UBUNTUS_SETTING.replace(".", "/"))
 # What the inner script exits with when the confinement itself could not be made.
 _NOT_CONFINED = 97
 
@@ -115,7 +116,10 @@ def run(
     log = err.decode(errors="replace")
     # unshare itself exits with 1 and its name when the kernel refuses.
     if process.returncode == _NOT_CONFINED or (process.returncode == 1 and log.startswith("unshare:")):
-        raise NotConfined(f"submissions cannot be confined on this machine: {log.strip() or 'no reason was given'}")
+        reason = log.strip() or "no reason was given"
+        if _FORBIDDEN_BY_UBUNTU.exists() and _FORBIDDEN_BY_UBUNTU.read_text("utf-8").strip() == "1":
+            reason += f". Ubuntu forbids it; until the next start this allows it: sudo sysctl -w {_UBUNTUS_SETTING}=0"
+        raise NotConfined(f"submissions cannot be confined on this machine: {reason}")
     return Finished(out or None, out_of_time, log[-4000:])
 
 
@@ -125,7 +129,12 @@ def run_unconfined(
     """Run a command in a folder with limits of time, memory and file size alone, where nothing better can be had.
 
     The command can read and write whatever its user can, and use the network.
+
+    Raises:
+        NotConfined: On Windows, which has none of these limits.
     """
+    if sys.platform == "win32":
+        raise NotConfined("Windows cannot limit a submission's time, memory and file size")
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             command,
@@ -190,6 +199,8 @@ def _inside(plan: dict) -> int:
 
 def _start_loopback() -> None:
     """Bring up the loopback interface, over which a kernel and its client talk; no other interface exists here."""
+    import fcntl  # not on Windows, where this is never called
+
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         request = struct.pack("16sH14x", b"lo", 0x1 | 0x40)  # IFF_UP | IFF_RUNNING
         fcntl.ioctl(control, 0x8914, request)  # SIOCSIFFLAGS
@@ -199,10 +210,10 @@ def _close_the_disk(folder: Path, hidden: Sequence[Path], size: int) -> None:
     """Make everything read-only but ``folder``, which becomes a copy of itself in memory."""
 
     def mount(*arguments: str) -> None:
-        subprocess.run(["mount", *arguments], check=True, capture_output=True, text=True)
+        subprocess.run(["mount", *arguments], check=True, capture_output=True, encoding="utf-8", errors="replace")
 
     mount("--make-rprivate", "/")
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+    for line in Path("/proc/self/mountinfo").read_text("utf-8").splitlines():
         before, _, after = line.partition(" - ")
         place = before.split()[4].encode().decode("unicode_escape")
         if after.split()[0] in _WITHOUT_FILES or (not os.path.isdir(place) and after.split()[0] == "tmpfs"):
@@ -219,6 +230,8 @@ def _close_the_disk(folder: Path, hidden: Sequence[Path], size: int) -> None:
 
 
 def _limit(limits: dict) -> None:
+    import resource  # not on Windows, where this is never called
+
     for what, most in (
         (resource.RLIMIT_DATA, limits["memory"]),
         (resource.RLIMIT_FSIZE, limits["disk"]),

@@ -266,7 +266,7 @@ def _environment(stage: Path) -> dict[str, str]:
         (stage / each).mkdir(parents=True)
     kernel = {"argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]}
     kernel |= {"display_name": "Python 3", "language": "python"}
-    (stage / "kernels" / "python3" / "kernel.json").write_text(json.dumps(kernel))
+    (stage / "kernels" / "python3" / "kernel.json").write_text(json.dumps(kernel), "utf-8")
     return {
         "PATH": package.search_path(),
         "PYTHONPATH": str(library),

@@ -19,7 +19,7 @@ def main(assignment: str, name: str) -> None:
     """
     scores = _autograde(assignment, name)
     content = {"scores": scores, "errors": _errors(assignment, name), "evidence": _evidence()}
-    Path(ANSWER).write_text(json.dumps(content))
+    Path(ANSWER).write_text(json.dumps(content), "utf-8")
 
 
 def _autograde(assignment: str, name: str) -> dict[str, float]:
@@ -57,7 +57,7 @@ def _evidence() -> dict[str, dict]:
     found = {}
     for path in Path(EVIDENCE_FOLDER).glob("*.json"):
         try:
-            content = json.loads(path.read_text())
+            content = json.loads(path.read_text("utf-8"))
             found[str(content["number"])] = content
         except (ValueError, KeyError, TypeError):  # the submission wrote over it: then there is no evidence
             continue

@@ -206,4 +206,4 @@ def _as_lists(numbers: Any) -> dict[str, Any]:
 
 def _keep(evidence: dict[str, Any]) -> None:
     if folder := os.environ.get(EVIDENCE):
-        Path(folder, f"{evidence['number']}.json").write_text(json.dumps(evidence))
+        Path(folder, f"{evidence['number']}.json").write_text(json.dumps(evidence), "utf-8")

@@ -29,7 +29,7 @@ def names_of(code: str) -> Names | None:
         code = TransformerManager().transform_cell(code)
         # symtable alone accepts a return outside a function, which is what the lower half of a split cell has.
         compile(code, "cell", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-        table = symtable.symtable(code, "cell", "exec")
+        table = symtable.symtable(ast.unparse(_OwnScopes().visit(ast.parse(code))), "cell", "exec")
     except (SyntaxError, ValueError, RecursionError):  # a null byte is a ValueError
         return None
     top = table.get_symbols()
@@ -46,6 +46,22 @@ def is_continuation(code: str) -> bool:
     """Whether a cell's code begins in the middle of something, as the lower half of a split cell does."""
     first = next((line for line in code.splitlines() if line.strip()), "")
     return first[:1] in (" ", "\t")
+
+
+class _OwnScopes(ast.NodeTransformer):
+    """Makes generators of comprehensions, whose names Python 3.12 gives to the scope around them (PEP 709)."""
+
+    def visit_ListComp(self, node: ast.ListComp) -> ast.GeneratorExp:
+        self.generic_visit(node)
+        return ast.GeneratorExp(node.elt, node.generators)
+
+    def visit_SetComp(self, node: ast.SetComp) -> ast.GeneratorExp:
+        self.generic_visit(node)
+        return ast.GeneratorExp(node.elt, node.generators)
+
+    def visit_DictComp(self, node: ast.DictComp) -> ast.GeneratorExp:
+        self.generic_visit(node)
+        return ast.GeneratorExp(ast.Tuple([node.key, node.value], ast.Load()), node.generators)
 
 
 def _global_names(table: symtable.SymbolTable) -> tuple[set[str], set[str]]:

@@ -69,7 +69,7 @@ def write(folder: Path, made: Sequence[Assignment], name: str) -> list[Path]:
             files[own / "tests" / f"{test_name(exercise.number)}.py"] = _test(exercise)
     for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        path.write_text(text, "utf-8", newline="\n")
     return list(files)
 
 

@@ -51,7 +51,7 @@ class Settings:
     def load(folder: Path) -> Settings | None:
         """Return the settings of a folder, or None if nothing was built there."""
         path = folder / SETTINGS
-        return Settings(**json.loads(path.read_text())["settings"]) if path.exists() else None
+        return Settings(**json.loads(path.read_text("utf-8"))["settings"]) if path.exists() else None
 
 
 def build(root: Path, folder: Path, settings: Settings) -> list[str]:
@@ -101,7 +101,7 @@ def student_notebook(folder: Path, name: str) -> nbformat.NotebookNode:
 
 def listed(folder: Path) -> list[Listed]:
     """Return the graded exercises of a folder."""
-    return [Listed(**each) for each in json.loads((folder / SETTINGS).read_text())["exercises"]]
+    return [Listed(**each) for each in json.loads((folder / SETTINGS).read_text("utf-8"))["exercises"]]
 
 
 def _make(path: Path, settings: Settings) -> Assignment:
@@ -123,7 +123,7 @@ def _write(folder: Path, made: Sequence[Assignment], settings: Settings) -> list
         write(folder / "key" / f"{each.name}.ipynb", assignments.key_version(each.instructor))
         write(folder / "nbgrader" / "source" / settings.name / f"{each.name}.ipynb", each.instructor)
     config = folder / "nbgrader" / "nbgrader_config.py"
-    config.write_text(_CONFIG.format(name=settings.name))
+    config.write_text(_CONFIG.format(name=settings.name), "utf-8")
     written.append(config)
     _generate(folder / "nbgrader", settings.name)
     if settings.tool == "otter":
@@ -162,14 +162,14 @@ def _save(folder: Path, settings: Settings, made: Sequence[Assignment], files: S
         "exercises": [asdict(exercise) for each in made for exercise in each.exercises],
         "files": {path.relative_to(folder).as_posix(): _digest(path) for path in files},
     }
-    (folder / SETTINGS).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    (folder / SETTINGS).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
 def _refuse_edited(folder: Path) -> None:
     """Refuse to write over a generated file that somebody has edited since."""
     if not (folder / SETTINGS).exists():
         return
-    files: Mapping[str, str] = json.loads((folder / SETTINGS).read_text())["files"]
+    files: Mapping[str, str] = json.loads((folder / SETTINGS).read_text("utf-8"))["files"]
     edited = [name for name, digest in files.items() if (folder / name).exists() and _digest(folder / name) != digest]
     if edited:
         raise BuildError(

@@ -49,7 +49,7 @@ def update(chapter: Path, folder: Path) -> Update:
         shutil.copyfile(chapter, own)
         shutil.copyfile(chapter, base)
         return Update(own)
-    if clash_file.exists() and not _MARKER.search(clash_file.read_text()):
+    if clash_file.exists() and not _MARKER.search(clash_file.read_text("utf-8")):
         clash_file.replace(own)
         shutil.copyfile(chapter, base)
         return Update(own, merged=True)
@@ -57,9 +57,9 @@ def update(chapter: Path, folder: Path) -> Update:
         return Update(own)
     text, clashes = _merge(own, base, chapter)
     if clashes:
-        clash_file.write_text(text)
+        clash_file.write_text(text, "utf-8", newline="\n")
         return Update(own, clashes=tuple(clashes), clash_file=clash_file)
-    own.write_text(text)
+    own.write_text(text, "utf-8", newline="\n")
     shutil.copyfile(chapter, base)
     return Update(own, merged=True)
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from jupyter_client.manager import KernelManager
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
-_START_OF_THE_LINE = "\r\x1b[K"
 _SECONDS_PER_CELL = {"tiny": 300, "laptop": 3600, "full": 3600}
 
 
@@ -49,6 +48,7 @@ def execute(notebook: NotebookNode, name: str, folder: Path, profile: str) -> Ou
     Returns:
         How long it took and what went wrong, if anything.
     """
+    from jupyter_core.utils import ensure_event_loop
     from nbclient import NotebookClient
     from nbclient.exceptions import CellControlSignal, CellExecutionError, DeadKernelError
 
@@ -59,6 +59,8 @@ def execute(notebook: NotebookNode, name: str, folder: Path, profile: str) -> Ou
         if cell_index in numbers:
             progress.show(numbers[cell_index])
 
+    # Of Windows' two event loops the one that ZMQ's sockets work with; it warns of the other. Elsewhere there is one.
+    ensure_event_loop(prefer_selector_loop=True)
     client = NotebookClient(
         notebook,
         km=_kernel_manager(),
@@ -90,6 +92,8 @@ class _Progress:
 
     Attributes:
         running: The number of the cell that was shown last.
+        width: Characters on the line that a terminal shows now. Blanks cover them: consoles that know no escape
+            sequences, as older ones of Windows, print those.
     """
 
     SECONDS_BETWEEN_LINES = 15
@@ -97,6 +101,7 @@ class _Progress:
     def __init__(self, name: str, cells: int) -> None:
         self.name, self.cells, self.running = name, cells, 0
         self.started = self.shown = time.perf_counter()
+        self.width = 0
 
     def show(self, running: int) -> None:
         """Say which cell is running."""
@@ -104,7 +109,8 @@ class _Progress:
         now = time.perf_counter()
         text = f"{self.name}: cell {running} of {self.cells}, {now - self.started:.0f} s"
         if sys.stdout.isatty():
-            print(f"{_START_OF_THE_LINE}{text}", end="", flush=True)
+            print(f"\r{text:<{self.width}}", end="", flush=True)
+            self.width = len(text)
         elif now - self.shown >= self.SECONDS_BETWEEN_LINES:
             self.shown = now
             print(text, flush=True)
@@ -112,8 +118,8 @@ class _Progress:
     def end(self, verdict: str) -> float:
         """Say how it ended, and return the seconds it took."""
         seconds = time.perf_counter() - self.started
-        begin = _START_OF_THE_LINE if sys.stdout.isatty() else ""
-        print(f"{begin}{self.name}: {verdict} after {seconds:.1f} s", flush=True)
+        begin = "\r" if sys.stdout.isatty() else ""
+        print(f"{begin}{f'{self.name}: {verdict} after {seconds:.1f} s':<{self.width}}", flush=True)
         return seconds
 
 

@@ -220,6 +220,8 @@ def test_odd_cells_do_no_harm(handed_out):
         ("def f(model):\n    local = 1\n    return g(model, local, K)", {"f"}, {"g", "K"}),
         ("class A(B):\n    v = w\n    def m(self):\n        return self.q + r", {"A"}, {"B", "w", "r"}),
         ("h = [t(i) for i in data]", {"h"}, {"t", "data"}),
+        ("h = {k: {v for v in w} for k, w in data}", {"h"}, {"data"}),
+        ("[last := x for x in data]", {"last"}, {"last", "data"}),
         ("for i in rows:\n    pass", {"i"}, {"rows"}),
         ("def f():\n    global n\n    n = 1", {"f", "n"}, {"n"}),
         ("%time x = slow()", set(), set()),

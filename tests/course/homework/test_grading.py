@@ -4,15 +4,17 @@ import contextlib
 import csv
 import importlib
 import json
+import os
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cfhelpers.course import checks
-from cfhelpers.course.homework import confinement, grading, judging, package
+from cfhelpers.course.homework import command, confinement, grading, judging, package
 from tests.course.homework.classroom import cell, place, solved
 from tests.course.homework.conftest import NAME
 
@@ -309,6 +311,37 @@ def test_without_namespaces_grading_is_refused(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(confinement.shutil, "which", lambda name: None)
     with pytest.raises(confinement.NotConfined, match="unshare"):
         confinement.run(["true"], tmp_path, answer="none")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it is refused before")
+@pytest.mark.parametrize("setting", ["0", "1", None])
+def test_ubuntu_is_told_how_to_allow_it(setting: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    refuses = tmp_path / "unshare"
+    refuses.write_text(
+        "#!/bin/sh\necho 'unshare: write failed /proc/self/uid_map: Operation not permitted' >&2\nexit 1\n"
+    )
+    refuses.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(confinement, "_FORBIDDEN_BY_UBUNTU", tmp_path / "setting")
+    if setting:
+        (tmp_path / "setting").write_text(f"{setting}\n")
+    with pytest.raises(confinement.NotConfined, match="uid_map") as raised:
+        confinement.run(["true"], tmp_path, answer="none")
+    assert ("sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0" in str(raised.value)) == (setting == "1")
+
+
+def test_windows_which_limits_nothing_grades_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    monkeypatch.setattr(sys, "platform", "win32")
+    for started in (confinement.run, partial(confinement.run_unconfined, limits=confinement.Limits(), environment={})):
+        with pytest.raises(confinement.NotConfined):
+            started(["true"], tmp_path, answer="none")
+    monkeypatch.setattr(command, "_grade", lambda *_: confinement.run(["true"], tmp_path, answer="none"))
+    assert command.main(["grade", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert "in WSL" in said
+    assert "--without-confinement" not in said  # it would refuse as well
 
 
 def test_without_confinement_there_are_still_limits(tmp_path: Path):
