@@ -137,7 +137,7 @@ def test_a_notebook_runs_with_every_exercise_solved(path: Path, capsys: pytest.C
     assert moving.reports(notebook), "every chapter has a widget"
     with capsys.disabled():
         print(f"\n{path.stem}, solved: {outcome.seconds:.0f} s of 40 s", *moving.reports(notebook), sep="\n  ")
-    assert outcome.seconds <= 120, "the budget is 40 s; three times that is no slow machine any more"
+    assert outcome.seconds <= 240, "the budget is 40 s; six times that is no busy machine any more"
 
 
 # Building
