@@ -182,8 +182,8 @@ EXPERIMENTS = (
     *(_room(people, (Naive(),), _FOR_PEOPLE) for people in (16, 64)),
     _room(256, (Naive(),), _FOR_PEOPLE, seeds=(0, 1, 2)),  # a minute for each seed
     *(replace(_room(people, (Naive(),), {}, seeds=(0,)), name=f"{people} people, unfinished") for people in TOO_MANY),
-    # On a real language model; chapter 3 has naive and joint training, EWC and L2. The share is the one that tiny chose.
-    # A weight of logits cannot be carried over: theirs are of another size.
+    # On a real language model; chapter 3 has naive and joint training, EWC and L2. The share is the one that tiny
+    # chose. A weight of logits cannot be carried over: theirs are of another size.
     Experiment(
         "07",
         "persona",
