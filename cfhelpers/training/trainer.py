@@ -291,10 +291,18 @@ class _AfterStep(TrainerCallback):
     def __init__(self, trainer: Any) -> None:
         # The trainer holds its callbacks. Held by one of them in turn, it would outlive its last use, and with it
         # Adam's moments: twice the model's bytes, until the garbage collector comes by.
-        self.trainer = weakref.proxy(trainer)
+        self.trainer = weakref.ref(trainer)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy, or what Ray pickles to search for hyperparameters, has to call the copied trainer's method.
+        return {"trainer": self.trainer()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.trainer = weakref.ref(state["trainer"])
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.trainer.method.after_step(self.trainer.model)
+        trainer: Any = self.trainer()
+        trainer.method.after_step(trainer.model)
 
 
 class ContinualTrainer(ContinualMixin, Trainer):

@@ -41,6 +41,16 @@ class Pull(Method):
         self.stepped += 1
 
 
+class Watcher(Naive):
+    """Remembers which model each step was made on."""
+
+    def __init__(self) -> None:
+        self.seen: list[nn.Module] = []
+
+    def after_step(self, model):
+        self.seen.append(model)
+
+
 def uneven_dialogues() -> Dataset:
     """Sixteen sequences of very different lengths, so that a mean of means differs from the mean."""
     generator = torch.Generator().manual_seed(0)
@@ -201,6 +211,18 @@ def test_a_trainer_goes_with_its_last_user_and_adams_moments_with_it(tmp_path):
         assert optimizer() is None
     finally:
         gc.enable()
+
+
+def test_a_copied_trainer_calls_its_own_method_on_its_own_model(tmp_path):
+    first = ContinualTrainer(
+        method=Watcher(), model_init=causal, args=arguments(tmp_path, max_steps=2), train_dataset=uneven_dialogues(),
+        data_collator=Collator(0),
+    )  # fmt: skip
+    second = copy.deepcopy(first)  # as Ray's search for hyperparameters pickles it; the model is then made anew
+    second.method = Watcher()
+    second.train()
+    assert second.method.seen == [second.model] * 2
+    assert first.method.seen == []
 
 
 def test_evaluation_leaves_the_extra_loss_out(tmp_path):
