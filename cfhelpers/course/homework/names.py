@@ -29,7 +29,7 @@ def names_of(code: str) -> Names | None:
         code = TransformerManager().transform_cell(code)
         # symtable alone accepts a return outside a function, which is what the lower half of a split cell has.
         compile(code, "cell", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-        table = symtable.symtable(ast.unparse(_OwnScopes().visit(ast.parse(code))), "cell", "exec")
+        table = symtable.symtable(_with_own_scopes(code), "cell", "exec")
     except (SyntaxError, ValueError, RecursionError):  # a null byte is a ValueError
         return None
     top = table.get_symbols()
@@ -46,6 +46,13 @@ def is_continuation(code: str) -> bool:
     """Whether a cell's code begins in the middle of something, as the lower half of a split cell does."""
     first = next((line for line in code.splitlines() if line.strip()), "")
     return first[:1] in (" ", "\t")
+
+
+def _with_own_scopes(code: str) -> str:
+    try:
+        return ast.unparse(_OwnScopes().visit(ast.parse(code)))
+    except ValueError:  # before 3.12 not every f-string can be written again
+        return code
 
 
 class _OwnScopes(ast.NodeTransformer):
