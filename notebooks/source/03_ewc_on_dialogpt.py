@@ -594,8 +594,8 @@ explorer
 # %% [markdown]
 # ## Is it worth it? A fair comparison
 #
-# Equal steps, batch size and learning rate for all; equally many settings tried for each method, chosen on validation
-# questions with seeds that are not shown.
+# Equal steps, batch size and learning rate for all; equally many settings tried for each method (replay's in `laptop`
+# is `tiny`'s), chosen on validation questions with seeds that are not shown.
 #
 # **L2** pulls all weights alike, without a Fisher. **Replay** keeps a few old dialogues and mixes them in. **Naive**
 # and **joint** training are the bounds.

@@ -31,8 +31,9 @@ _OF_A_GRADIENT = (
     r"\*\*|pow|grad|unsupported operand|no attribute "
     r"'(data|detach|clone|square_?|abs|item|sum|mean|norm|flatten|double|float|cpu|numpy|mul|zero_)'"
 )
-# PyTorch's own NotImplementedErrors: a kernel for integers that is missing, a module without its forward.
-_OF_TORCH = r"not implemented for|missing the required"
+# PyTorch's own NotImplementedErrors: a kernel for integers or a backend that is missing, a module without its forward,
+# a tensor without data, two distributions without a divergence.
+_OF_TORCH = r"not implemented for|missing the required|Could not run '|out of meta tensor|No KL\(p"
 
 
 class CheckFailed(AssertionError):

@@ -100,6 +100,13 @@ def test_pytorchs_own_not_implemented_error_is_no_unwritten_answer(number):
         EXERCISES[number](integers)
     with pytest.raises(CheckFailed, match=r"stopped with NotImplementedError: Module .* is missing"):
         EXERCISES[number](lambda *inputs: torch.nn.Module()(*inputs))
+    with pytest.raises(CheckFailed, match="stopped with NotImplementedError: Cannot copy out of meta tensor"):
+        EXERCISES[number](lambda *inputs: torch.empty(1, device="meta").cpu())
+    with pytest.raises(CheckFailed, match="stopped with NotImplementedError: Could not run 'aten::"):
+        EXERCISES[number](lambda *inputs: torch.eye(2).to_sparse().clamp(0))
+    beta, categorical = torch.distributions.Beta(1.0, 1.0), torch.distributions.Categorical(torch.ones(2))
+    with pytest.raises(CheckFailed, match=r"stopped with NotImplementedError: No KL\(p"):
+        EXERCISES[number](lambda *inputs: torch.distributions.kl_divergence(beta, categorical))
 
 
 @pytest.mark.parametrize("number", EXERCISES)
